@@ -1,0 +1,23 @@
+//! The ground floor: what two machines must agree on. No sockets, no clock, no disk; time and chance are handed in.
+//!
+//! Rooms: [`names`] who and where · [`kinds`] the small closed sets · [`limits`] every shared number · [`signing`]
+//! labels, keys, hashes · [`merkle`] RFC 6962 trees · [`wire`] the schema · [`scan`] and [`frame`] bounded reading ·
+//! [`header`] what an author signs · [`receipt`] what is stated about it · [`bundle`] prekeys · [`roster`] and
+//! [`agreements`] who is who and who may · [`refusal`] why not. `PROTOCOL.md` numbers the rules.
+
+#![warn(missing_docs)]
+
+pub mod agreements;
+pub mod bundle;
+pub mod frame;
+pub mod header;
+pub mod kinds;
+pub mod limits;
+pub mod merkle;
+pub mod names;
+pub mod receipt;
+pub mod refusal;
+pub mod roster;
+pub mod scan;
+pub mod signing;
+pub mod wire;
