@@ -1,0 +1,11 @@
+//! What relay and client both need of a machine: chance, time, files, rest, the ledger, threads, links, logs.
+//!
+//! Stands on `valise-proto` alone. Never opens an envelope, never decides who may write to whom.
+
+pub mod clock;
+pub mod entropy;
+pub mod keyfile;
+pub mod rest;
+
+#[cfg(test)]
+mod scratch;
