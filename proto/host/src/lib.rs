@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod entropy;
 pub mod keyfile;
+pub mod ledger;
 pub mod rest;
 
 #[cfg(test)]
