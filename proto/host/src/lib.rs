@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod entropy;
+pub mod executor;
 pub mod keyfile;
 pub mod ledger;
 pub mod rest;
