@@ -3,6 +3,7 @@
 //! Stands on `valise-proto` alone. Never opens an envelope, never decides who may write to whom.
 
 pub mod clock;
+pub mod config;
 pub mod entropy;
 pub mod executor;
 pub mod keyfile;
