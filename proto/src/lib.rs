@@ -3,7 +3,8 @@
 //! Rooms: [`names`] who and where · [`kinds`] the small closed sets · [`limits`] every shared number · [`signing`]
 //! labels, keys, hashes · [`merkle`] RFC 6962 trees · [`wire`] the schema · [`scan`] and [`frame`] bounded reading ·
 //! [`header`] what an author signs · [`receipt`] what is stated about it · [`bundle`] prekeys · [`roster`] and
-//! [`agreements`] who is who and who may · [`refusal`] why not. `PROTOCOL.md` numbers the rules.
+//! [`agreements`] who is who and who may · [`refusal`] why not · [`transfer`] an envelope in frames · [`session`]
+//! the conversation as two machines. `PROTOCOL.md` numbers the rules.
 
 #![warn(missing_docs)]
 
@@ -19,5 +20,7 @@ pub mod receipt;
 pub mod refusal;
 pub mod roster;
 pub mod scan;
+pub mod session;
 pub mod signing;
+pub mod transfer;
 pub mod wire;

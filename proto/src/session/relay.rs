@@ -1,0 +1,496 @@
+//! The answering end: what a relay does with one device's session, decided here and done elsewhere.
+//!
+//! Owns the order of greeting, the delivery window and what is awaited; never a queue, a key or a stream.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::window::Window;
+use super::{Close, ReceiptId, receipt_frames, receipt_ids};
+use crate::bundle::SignedBundle;
+use crate::limits as l;
+use crate::names::{DeviceId, Mailbox, MessageId};
+use crate::receipt::{SignedReceipt, Speaker};
+use crate::refusal::Refusal;
+use crate::roster::{RosterJoiner, SignedRoster};
+use crate::transfer::{Transfer, check_wrap};
+use crate::wire::{self, frame::Kind};
+
+/// Where the conversation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// The device has to say Hello.
+    AwaitHello,
+    /// The device has to show its signing certificate.
+    AwaitLeaf,
+    /// Its signing certificate is being judged.
+    Judging,
+    /// Everything flows.
+    Live,
+    /// No new submissions; deliveries in flight end.
+    Draining,
+    /// Over.
+    Closed,
+}
+
+/// An entry of the queue as the session needs to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The relay's number.
+    pub sequence: u64,
+    /// Whether it counts as bulk.
+    pub bulk: bool,
+}
+
+/// What happens to a session.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A frame on the control stream.
+    Control(Kind),
+    /// The verdict on the device's signing certificate: good or not.
+    LeafJudged(bool),
+    /// The time for Hello is over.
+    HelloDeadline,
+    /// A transfer came whole.
+    Submitted(Box<Transfer>),
+    /// A submission is durable.
+    Accepted(wire::Acceptance),
+    /// A submission was not taken; the statement, when it is final.
+    Refused(MessageId, Refusal, Option<SignedReceipt>),
+    /// The queue may have entries for a mailbox of the device.
+    Wake,
+    /// The queue's answer to `Pull`.
+    Offers(Mailbox, Vec<Offer>),
+    /// A delivery could not be sent or was settled meanwhile.
+    NotSent(u64),
+    /// Statements of the device are durable; with the numbers whose entry they settled.
+    Noted(Vec<ReceiptId>, Vec<u64>),
+    /// The queue may have receipts for the device.
+    WakeReceipts,
+    /// The queue's answer to `PullReceipts`.
+    Receipts(Vec<SignedReceipt>),
+    /// The device's bundle is durable, with the newest batch held.
+    BundleKept(Mailbox, u64),
+    /// A bundle is there that the device may want.
+    Bundle(Mailbox, u64, Box<SignedBundle>),
+    /// A newer roster is in force.
+    Roster(Vec<wire::RosterPiece>),
+    /// The relay is about to stop.
+    Drain {
+        /// When to come back, milliseconds.
+        retry_after_ms: u32,
+    },
+    /// Close from outside: superseded, revoked, expired, a failed store.
+    Close(Close),
+}
+
+/// What the body is to do.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Write a frame to the control stream.
+    Send(Kind),
+    /// Judge the device's signing certificate; answer with `LeafJudged`.
+    JudgeLeaf(wire::SigningLeaf),
+    /// The device is greeted: register it, send Welcome, then hand over what it lacks.
+    Open {
+        /// Its mailboxes.
+        mailboxes: Vec<Mailbox>,
+        /// What it said.
+        hello: wire::Hello,
+    },
+    /// Route and queue; answer with `Accepted` or `Refused`.
+    Submit(Box<Transfer>),
+    /// Add wraps; answer with `Accepted` per mailbox or `Refused`.
+    AddWraps(MessageId, Vec<(Mailbox, wire::KeyWrap)>),
+    /// Keep statements for their authors; answer with `Noted`.
+    Note(Vec<SignedReceipt>),
+    /// The device holds these receipts: forget them.
+    Forget(Vec<ReceiptId>),
+    /// Keep a bundle; answer with `BundleKept`.
+    KeepBundle(Box<SignedBundle>),
+    /// Look a bundle up that is newer than the batch; answer with `Bundle`, or not at all.
+    FindBundle(Mailbox, u64),
+    /// Judge a roster that a device holds and we lack.
+    TakeRoster(Box<SignedRoster>),
+    /// Ask the queue; answer with `Offers`.
+    Pull {
+        /// Whose entries.
+        mailbox: Mailbox,
+        /// Not these.
+        skip: BTreeSet<u64>,
+        /// At most so many.
+        max: usize,
+    },
+    /// Ask the queue; answer with `Receipts`.
+    PullReceipts {
+        /// Not these.
+        skip: BTreeSet<ReceiptId>,
+        /// At most so many.
+        max: usize,
+    },
+    /// Send an entry's envelope on a stream of its own.
+    Deliver(Mailbox, Offer),
+    /// Close the connection; nothing follows.
+    Close(Close),
+}
+
+/// One device's session at a relay.
+#[derive(Debug)]
+pub struct RelaySession {
+    device: DeviceId,
+    state: State,
+    hello: Option<wire::Hello>,
+    mailboxes: Vec<Mailbox>,
+    deliveries: Window<u64>,
+    stored: BTreeSet<u64>,
+    pulling: BTreeSet<Mailbox>,
+    again: BTreeSet<Mailbox>,
+    receipts: BTreeSet<ReceiptId>,
+    pulling_receipts: bool,
+    receipts_again: bool,
+    wanted: BTreeMap<Mailbox, u64>,
+    submitting: usize,
+    accepted: Vec<wire::Acceptance>,
+    roster: RosterJoiner,
+}
+
+type Outcome = Result<Vec<Action>, Close>;
+
+impl RelaySession {
+    /// A session of a device whose papers were found good.
+    pub fn new(device: DeviceId) -> Self {
+        Self {
+            device,
+            state: State::AwaitHello,
+            hello: None,
+            mailboxes: Vec::new(),
+            deliveries: Window::default(),
+            stored: BTreeSet::new(),
+            pulling: BTreeSet::new(),
+            again: BTreeSet::new(),
+            receipts: BTreeSet::new(),
+            pulling_receipts: false,
+            receipts_again: false,
+            wanted: BTreeMap::new(),
+            submitting: 0,
+            accepted: Vec::new(),
+            roster: RosterJoiner::default(),
+        }
+    }
+
+    /// Where the conversation stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Whether transfers may be read: only from a device that has introduced itself.
+    pub fn reads_transfers(&self) -> bool {
+        matches!(self.state, State::Live | State::Draining)
+    }
+
+    /// Takes one event. After a close, nothing more comes.
+    pub fn handle(&mut self, event: Event) -> Vec<Action> {
+        if self.state == State::Closed {
+            return Vec::new();
+        }
+        let outcome = match event {
+            Event::Control(kind) => self.control(kind),
+            other => self.event(other),
+        };
+        let mut actions = outcome.unwrap_or_else(|close| vec![Action::Close(close)]);
+        if self.drained() && self.accepted.is_empty() {
+            actions.push(Action::Close(Close::GoingAway));
+        }
+        if actions.iter().any(|action| matches!(action, Action::Close(_))) {
+            self.state = State::Closed;
+        }
+        actions
+    }
+
+    /// What was gathered while events came in a row: acceptances share frames.
+    pub fn flush(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        while !self.accepted.is_empty() {
+            // An acceptance is about 350 bytes; 64 of the largest still fit a frame by the size below.
+            let mut bytes = 0;
+            let fits = self.accepted.iter().take(l::BATCH_MAX).take_while(|one| {
+                bytes += wire::encoded_len(*one) + 8;
+                bytes < l::FRAME_MAX - 64
+            });
+            let count = fits.count().max(1);
+            let accepted = self.accepted.drain(..count).collect();
+            actions.push(Action::Send(Kind::Acceptances(wire::Acceptances { accepted })));
+        }
+        if self.drained() {
+            actions.push(Action::Close(Close::GoingAway));
+            self.state = State::Closed;
+        }
+        actions
+    }
+
+    /// Whether a draining session has nothing in flight, in either direction.
+    fn drained(&self) -> bool {
+        self.state == State::Draining && self.deliveries.is_empty() && self.submitting == 0
+    }
+
+    fn control(&mut self, kind: Kind) -> Outcome {
+        match (self.state, kind) {
+            (State::AwaitHello, Kind::Hello(hello)) => self.hello(hello),
+            (State::AwaitLeaf, Kind::SigningLeaf(leaf)) => {
+                self.state = State::Judging;
+                Ok(vec![Action::JudgeLeaf(leaf)])
+            }
+            // While the certificate is being judged the body reads no further frames.
+            (State::Live | State::Draining, kind) => self.live(kind),
+            _ => Err(Close::Protocol),
+        }
+    }
+
+    fn hello(&mut self, hello: wire::Hello) -> Outcome {
+        let names = hello.mailboxes.iter().map(|mailbox| Mailbox::new(&mailbox.name));
+        let mailboxes: Vec<Mailbox> = names.collect::<Result<_, _>>().map_err(|_| Close::Protocol)?;
+        let own = mailboxes.iter().all(|mailbox| mailbox.party() == self.device.party);
+        if hello.version != l::VERSION || mailboxes.is_empty() || !own {
+            return Err(Close::Protocol);
+        }
+        self.mailboxes = mailboxes;
+        self.hello = Some(hello);
+        self.state = State::AwaitLeaf;
+        Ok(Vec::new())
+    }
+
+    fn live(&mut self, kind: Kind) -> Outcome {
+        match kind {
+            Kind::WrapsFor(wraps) => late_wraps(wraps).map(|action| vec![action]),
+            Kind::Stored(stored) => {
+                for delivery in stored.deliveries {
+                    if self.deliveries.end(&delivery.sequence) {
+                        self.stored.insert(delivery.sequence);
+                    }
+                }
+                Ok(self.pull_all())
+            }
+            Kind::Receipts(receipts) => self.statements(receipts),
+            Kind::ReceiptsTaken(taken) => {
+                let ids = receipt_ids(&taken).ok_or(Close::Protocol)?;
+                for id in &ids {
+                    self.receipts.remove(id);
+                }
+                let mut actions = vec![Action::Forget(ids)];
+                actions.extend(self.pull_receipts());
+                Ok(actions)
+            }
+            Kind::Bundle(bundle) => {
+                let bundle = SignedBundle::received(bundle).map_err(|_| Close::Protocol)?;
+                let claim = bundle.claim().map_err(|_| Close::Protocol)?;
+                if !self.mailboxes.contains(&claim.mailbox) {
+                    return Err(Close::Protocol);
+                }
+                Ok(vec![Action::KeepBundle(Box::new(bundle))])
+            }
+            Kind::WantBundles(want) => self.want(want),
+            Kind::RosterPiece(piece) => {
+                let whole = self.roster.push(&piece).map_err(|_| Close::Protocol)?;
+                Ok(whole.into_iter().map(|roster| Action::TakeRoster(Box::new(roster))).collect())
+            }
+            _ => Err(Close::Protocol),
+        }
+    }
+
+    /// A device states for its own mailboxes only.
+    fn statements(&self, receipts: wire::Receipts) -> Outcome {
+        let receipts = receipts.receipts.into_iter().map(SignedReceipt::received);
+        let receipts: Vec<SignedReceipt> = receipts.collect::<Result<_, _>>().map_err(|_| Close::Protocol)?;
+        for receipt in &receipts {
+            match receipt.claim().map_err(|_| Close::Protocol)?.by {
+                Speaker::Mailbox(mailbox) if self.mailboxes.contains(&mailbox) => {}
+                _ => return Err(Close::Protocol),
+            }
+        }
+        Ok(vec![Action::Note(receipts)])
+    }
+
+    fn want(&mut self, want: wire::WantBundles) -> Outcome {
+        let mut actions = Vec::new();
+        for wanted in want.wanted {
+            let mailbox = Mailbox::new(&wanted.mailbox).map_err(|_| Close::Protocol)?;
+            if self.wanted.len() >= l::WANTED_MAX && !self.wanted.contains_key(&mailbox) {
+                return Err(Close::Protocol);
+            }
+            self.wanted.insert(mailbox.clone(), wanted.have_batch);
+            actions.push(Action::FindBundle(mailbox, wanted.have_batch));
+        }
+        Ok(actions)
+    }
+
+    fn event(&mut self, event: Event) -> Outcome {
+        match event {
+            Event::Control(_) => unreachable!("handled before"),
+            Event::LeafJudged(good) => self.judged(good),
+            Event::HelloDeadline => match self.state {
+                State::AwaitHello | State::AwaitLeaf => Err(Close::HelloLate),
+                _ => Ok(Vec::new()),
+            },
+            Event::Submitted(transfer) => self.submitted(transfer),
+            Event::Accepted(acceptance) => {
+                self.submitting = self.submitting.saturating_sub(1);
+                self.accepted.push(acceptance);
+                Ok(Vec::new())
+            }
+            Event::Refused(id, refusal, statement) => {
+                self.submitting = self.submitting.saturating_sub(1);
+                Ok(vec![refused(id, refusal, statement)])
+            }
+            Event::Wake => Ok(self.pull_all()),
+            Event::Offers(mailbox, offers) => Ok(self.offers(mailbox, offers)),
+            Event::NotSent(sequence) => {
+                self.deliveries.end(&sequence);
+                Ok(self.pull_all())
+            }
+            Event::Noted(ids, settled) => Ok(self.noted(ids, &settled)),
+            Event::WakeReceipts => Ok(self.pull_receipts()),
+            Event::Receipts(receipts) => Ok(self.hand_receipts(receipts)),
+            Event::BundleKept(mailbox, batch_no) => {
+                let taken = wire::BundleTaken { mailbox: mailbox.to_string(), batch_no };
+                Ok(vec![Action::Send(Kind::BundleTaken(taken))])
+            }
+            Event::Bundle(mailbox, batch_no, bundle) => Ok(self.bundle(&mailbox, batch_no, &bundle)),
+            Event::Roster(pieces) => {
+                Ok(pieces.into_iter().map(|p| Action::Send(Kind::RosterPiece(p))).collect())
+            }
+            Event::Drain { retry_after_ms } => {
+                self.state = State::Draining;
+                Ok(vec![Action::Send(Kind::GoAway(wire::GoAway { retry_after_ms }))])
+            }
+            Event::Close(close) => Err(close),
+        }
+    }
+
+    fn judged(&mut self, good: bool) -> Outcome {
+        if self.state != State::Judging || !good {
+            return Err(Close::BadIdentity);
+        }
+        self.state = State::Live;
+        let hello = self.hello.take().expect("Judging comes after Hello");
+        let mut actions = vec![Action::Open { mailboxes: self.mailboxes.clone(), hello }];
+        actions.extend(self.pull_all());
+        actions.extend(self.pull_receipts());
+        Ok(actions)
+    }
+
+    /// The header's author must be the device that TLS named ([P-22]).
+    fn submitted(&mut self, transfer: Box<Transfer>) -> Outcome {
+        let id = transfer.facts.message_id;
+        if transfer.facts.author() != self.device || !self.mailboxes.contains(&transfer.facts.sender) {
+            return Ok(vec![refused(id, Refusal::SenderMismatch, None)]);
+        }
+        match self.state {
+            State::Live => {
+                self.submitting += 1;
+                Ok(vec![Action::Submit(transfer)])
+            }
+            State::Draining => Ok(vec![refused(id, Refusal::Draining, None)]),
+            _ => Err(Close::Protocol),
+        }
+    }
+
+    fn pull_all(&mut self) -> Vec<Action> {
+        let mailboxes = self.mailboxes.clone();
+        mailboxes.iter().filter_map(|mailbox| self.pull(mailbox)).collect()
+    }
+
+    /// One question to the queue per mailbox at a time; a wake during it asks again afterwards.
+    fn pull(&mut self, mailbox: &Mailbox) -> Option<Action> {
+        if self.state != State::Live {
+            return None;
+        }
+        if self.pulling.contains(mailbox) {
+            self.again.insert(mailbox.clone());
+            return None;
+        }
+        let held = self.stored.len() + self.deliveries.keys().count();
+        if self.deliveries.full() || held >= l::UNSETTLED_MAX {
+            return None; // a Stored or a settlement asks again
+        }
+        self.pulling.insert(mailbox.clone());
+        let skip = self.stored.iter().chain(self.deliveries.keys()).copied().collect();
+        Some(Action::Pull { mailbox: mailbox.clone(), skip, max: l::TRANSFERS_MAX as usize })
+    }
+
+    fn offers(&mut self, mailbox: Mailbox, offers: Vec<Offer>) -> Vec<Action> {
+        self.pulling.remove(&mailbox);
+        let mut actions = Vec::new();
+        for offer in offers {
+            let sequence = offer.sequence;
+            let held = self.deliveries.holds(&sequence) || self.stored.contains(&sequence);
+            if self.state == State::Live && !held && self.deliveries.admits(offer.bulk) {
+                self.deliveries.start(sequence, offer.bulk);
+                actions.push(Action::Deliver(mailbox.clone(), offer));
+            }
+        }
+        if self.again.remove(&mailbox) {
+            actions.extend(self.pull(&mailbox));
+        }
+        actions
+    }
+
+    fn noted(&mut self, ids: Vec<ReceiptId>, settled: &[u64]) -> Vec<Action> {
+        for sequence in settled {
+            self.deliveries.end(sequence);
+            self.stored.remove(sequence);
+        }
+        let ids = ids.iter().map(|id| wire::ReceiptId { id: id.to_vec().into() }).collect();
+        let mut actions = vec![Action::Send(Kind::ReceiptsTaken(wire::ReceiptsTaken { ids }))];
+        actions.extend(self.pull_all());
+        actions
+    }
+
+    fn pull_receipts(&mut self) -> Vec<Action> {
+        if self.pulling_receipts {
+            self.receipts_again = true;
+            return Vec::new();
+        }
+        if self.receipts.len() >= l::UNSETTLED_MAX || self.state != State::Live {
+            return Vec::new();
+        }
+        self.pulling_receipts = true;
+        vec![Action::PullReceipts { skip: self.receipts.clone(), max: l::BATCH_MAX }]
+    }
+
+    fn hand_receipts(&mut self, receipts: Vec<SignedReceipt>) -> Vec<Action> {
+        self.pulling_receipts = false;
+        let fresh: Vec<_> =
+            receipts.into_iter().filter(|receipt| self.receipts.insert(receipt.id())).collect();
+        let again = std::mem::take(&mut self.receipts_again) || fresh.len() == l::BATCH_MAX;
+        let mut actions: Vec<Action> = receipt_frames(fresh).into_iter().map(Action::Send).collect();
+        if again {
+            actions.extend(self.pull_receipts());
+        }
+        actions
+    }
+
+    fn bundle(&mut self, mailbox: &Mailbox, batch_no: u64, bundle: &SignedBundle) -> Vec<Action> {
+        match self.wanted.get_mut(mailbox) {
+            Some(have) if *have < batch_no => {
+                *have = batch_no;
+                vec![Action::Send(Kind::Bundle(bundle.to_wire()))]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn refused(id: MessageId, refusal: Refusal, statement: Option<SignedReceipt>) -> Action {
+    Action::Send(Kind::Refused(wire::Refused {
+        message_id: bytes::Bytes::copy_from_slice(id.as_bytes()),
+        code: refusal.code(),
+        retry_after_ms: refusal.retry_after_ms().unwrap_or(0),
+        statement: statement.map(|receipt| receipt.to_wire()),
+    }))
+}
+
+fn late_wraps(wraps: wire::WrapsFor) -> Result<Action, Close> {
+    let id = MessageId::try_from(&wraps.message_id[..]).map_err(|_| Close::Protocol)?;
+    let checked = wraps.wraps.into_iter().map(|wrap| check_wrap(&wrap).map(|mailbox| (mailbox, wrap)));
+    let checked: Vec<_> = checked.collect::<Result<_, _>>().map_err(|_| Close::Protocol)?;
+    if checked.is_empty() { Err(Close::Protocol) } else { Ok(Action::AddWraps(id, checked)) }
+}

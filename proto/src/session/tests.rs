@@ -1,0 +1,251 @@
+//! The drawing of both machines, and sentences about them: given this, exactly that comes out.
+
+use super::device::{self, DeviceSession};
+use super::relay::{self, RelaySession};
+use super::*;
+use crate::header::tests::sample;
+use crate::names::{DeviceId, DeviceName, Mailbox, PartyName, RelayId};
+use crate::signing::SigningKey;
+use crate::transfer::{Joiner, Step, Transfer, end, opening, segment};
+use crate::wire::{self, frame::Kind};
+
+fn gw1_of_fr() -> DeviceId {
+    DeviceId { party: PartyName::new("fr").unwrap(), device: DeviceName::new("gw1").unwrap() }
+}
+
+fn hub() -> RelayId {
+    RelayId::new("hub-1").unwrap()
+}
+
+fn hello(mailbox: &str) -> wire::Hello {
+    let mailboxes = vec![wire::MailboxName { name: mailbox.into() }];
+    wire::Hello { version: 1, mailboxes, link_profile: "lan".into(), ..Default::default() }
+}
+
+fn welcome() -> wire::Welcome {
+    wire::Welcome { relay: "hub-1".into(), signer: Some(Default::default()), ..Default::default() }
+}
+
+fn transfer() -> Box<Transfer> {
+    let header = sample().sign(&SigningKey::from_seed(&[1; 32]));
+    let mut frames = opening(1, &header, None, []).into_iter();
+    let Some(Kind::Begin(begin)) = frames.next() else { panic!("opening starts with Begin") };
+    let joiner = Joiner::begin(begin).unwrap();
+    let Ok(Step::More(joiner)) = joiner.push(segment(1, 0, 0, vec![0; 272].into())) else {
+        panic!("segment")
+    };
+    let Ok(Step::Whole(whole)) = joiner.push(end(1)) else { panic!("end") };
+    whole
+}
+
+/// The name of an enum value, without what it carries.
+fn word(value: &impl std::fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    let end = text.find([' ', '(', '{']).unwrap_or(text.len());
+    text[..end].to_owned()
+}
+
+/// What an action is, as the drawing shows it: sent frames and closes by their kind.
+fn shown(action: &impl std::fmt::Debug) -> String {
+    let text = format!("{action:?}");
+    match word(action).as_str() {
+        "Send" => format!("Send({})", word(&text.trim_start_matches("Send(").to_owned()).replace('"', "")),
+        "Close" => text,
+        other => other.to_owned(),
+    }
+}
+
+fn relay_in(state: relay::State) -> RelaySession {
+    let mut session = RelaySession::new(gw1_of_fr());
+    let steps = [
+        relay::Event::Control(Kind::Hello(hello("fr"))),
+        relay::Event::Control(Kind::SigningLeaf(Default::default())),
+        relay::Event::LeafJudged(true),
+        relay::Event::Offers(Mailbox::new("fr").unwrap(), vec![relay::Offer { sequence: 9, bulk: false }]),
+        relay::Event::Submitted(transfer()),
+        relay::Event::Drain { retry_after_ms: 1000 },
+        relay::Event::Close(Close::Done),
+    ];
+    for step in steps {
+        let reached = session.state() >= state;
+        if reached && !matches!(step, relay::Event::Offers(..)) {
+            break;
+        }
+        session.handle(step);
+    }
+    assert_eq!(session.state(), state);
+    session
+}
+
+fn relay_events() -> Vec<(&'static str, relay::Event)> {
+    use relay::Event as E;
+    let fr = || Mailbox::new("fr").unwrap();
+    vec![
+        ("Hello", E::Control(Kind::Hello(hello("fr")))),
+        ("Hello of another party", E::Control(Kind::Hello(hello("br")))),
+        ("SigningLeaf", E::Control(Kind::SigningLeaf(Default::default()))),
+        ("LeafJudged good", E::LeafJudged(true)),
+        ("LeafJudged bad", E::LeafJudged(false)),
+        ("HelloDeadline", E::HelloDeadline),
+        ("Submitted", E::Submitted(transfer())),
+        ("Wake", E::Wake),
+        ("Offers", E::Offers(fr(), vec![relay::Offer { sequence: 12, bulk: true }])),
+        (
+            "Stored",
+            E::Control(Kind::Stored(wire::Stored { deliveries: vec![wire::Delivery { sequence: 9 }] })),
+        ),
+        ("Receipts", E::Control(Kind::Receipts(Default::default()))),
+        ("ReceiptsTaken", E::Control(Kind::ReceiptsTaken(Default::default()))),
+        ("Noted", E::Noted(vec![[0; 16]], vec![9])),
+        ("NotSent", E::NotSent(9)),
+        ("Welcome from a device", E::Control(Kind::Welcome(welcome()))),
+        ("Drain", E::Drain { retry_after_ms: 1000 }),
+        ("Close", E::Close(Close::Superseded)),
+    ]
+}
+
+fn device_in(state: device::State) -> DeviceSession {
+    let mut session = DeviceSession::new(hub(), 500);
+    let steps = [
+        device::Event::Control(Kind::Welcome(welcome())),
+        device::Event::Control(Kind::GoAway(wire::GoAway { retry_after_ms: 1000 })),
+        device::Event::Close(Close::Done),
+    ];
+    for step in steps {
+        if session.state() >= state {
+            break;
+        }
+        session.handle(step);
+    }
+    assert_eq!(session.state(), state);
+    session
+}
+
+fn device_events() -> Vec<(&'static str, device::Event)> {
+    use device::Event as E;
+    let offer = device::Offer { id: sample().message_id, bulk: true };
+    let other = wire::Welcome { relay: "hub-2".into(), ..welcome() };
+    vec![
+        ("Connected", E::Connected { hello: hello("fr"), leaf: Default::default() }),
+        ("Welcome", E::Control(Kind::Welcome(welcome()))),
+        ("Welcome of another relay", E::Control(Kind::Welcome(other))),
+        ("Wake", E::Wake),
+        ("Offers", E::Offers(vec![offer])),
+        ("Acceptances", E::Control(Kind::Acceptances(Default::default()))),
+        ("Receipts", E::Control(Kind::Receipts(Default::default()))),
+        ("Kept", E::Kept(4)),
+        ("Arrived without proof", E::Arrived(transfer())),
+        ("WakeStatements", E::WakeStatements),
+        ("GoAway", E::Control(Kind::GoAway(wire::GoAway { retry_after_ms: 1000 }))),
+        ("Hello from a relay", E::Control(Kind::Hello(hello("fr")))),
+        ("Tick", E::Tick { now_ms: 10_000, heard_ms: 0 }),
+        ("Close", E::Close(Close::Done)),
+    ]
+}
+
+fn line(from: &str, event: &str, to: &str, actions: &[String]) -> String {
+    let doing = if actions.is_empty() { String::new() } else { format!(": {}", actions.join(", ")) };
+    format!("{from:<10} + {event:<24} -> {to}{doing}\n")
+}
+
+/// Whoever changes a machine looks at the changed drawing: replace `transitions.txt` by what the failure prints.
+#[test]
+fn the_drawing_is_up_to_date() {
+    let mut drawing = String::from("relay\n");
+    use relay::State as R;
+    for state in [R::AwaitHello, R::AwaitLeaf, R::Judging, R::Live, R::Draining, R::Closed] {
+        for (name, event) in relay_events() {
+            let mut session = relay_in(state);
+            let actions: Vec<_> = session.handle(event).iter().map(shown).collect();
+            drawing += &line(&word(&state), name, &word(&session.state()), &actions);
+        }
+    }
+    drawing += "\ndevice\n";
+    use device::State as D;
+    for state in [D::Greeting, D::Live, D::GoingAway, D::Closed] {
+        for (name, event) in device_events() {
+            let mut session = device_in(state);
+            let actions: Vec<_> = session.handle(event).iter().map(shown).collect();
+            drawing += &line(&word(&state), name, &word(&session.state()), &actions);
+        }
+    }
+    let kept = include_str!("transitions.txt");
+    assert!(drawing == kept, "proto/src/session/transitions.txt should now read:\n{drawing}");
+}
+
+#[test]
+fn a_device_submits_before_it_is_welcomed() {
+    let mut session = DeviceSession::new(hub(), 500);
+    let actions = session.handle(device::Event::Connected { hello: hello("fr"), leaf: Default::default() });
+    let words: Vec<_> = actions.iter().map(shown).collect();
+    assert_eq!(words, ["Send(Hello)", "Send(SigningLeaf)", "PullOutbox", "PullStatements"]);
+    let offer = device::Offer { id: sample().message_id, bulk: true };
+    let actions = session.handle(device::Event::Offers(vec![offer]));
+    assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Submit"]);
+}
+
+#[test]
+fn silence_after_a_submission_ends_the_session_and_a_heard_packet_does_not() {
+    let mut session = device_in(device::State::Live);
+    let id = sample().message_id;
+    session.handle(device::Event::Offers(vec![device::Offer { id, bulk: true }]));
+    session.handle(device::Event::Submitted(id, 1_000));
+    let tick = |now_ms, heard_ms| device::Event::Tick { now_ms, heard_ms };
+    assert!(session.handle(tick(1_600, 1_200)).is_empty());
+    let actions = session.handle(tick(1_701, 1_200));
+    assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Close(Done)"]);
+}
+
+#[test]
+fn a_wake_during_a_pull_is_not_lost() {
+    let mut session = relay_in(relay::State::Live);
+    let fr = Mailbox::new("fr").unwrap();
+    session.handle(relay::Event::Offers(fr.clone(), vec![])); // answers the pull of the greeting
+    assert_eq!(session.handle(relay::Event::Wake).len(), 1);
+    assert!(session.handle(relay::Event::Wake).is_empty());
+    let actions = session.handle(relay::Event::Offers(fr, vec![]));
+    assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Pull"]);
+}
+
+#[test]
+fn an_entry_is_offered_once_while_it_is_unsettled() {
+    let mut session = relay_in(relay::State::Live);
+    let fr = Mailbox::new("fr").unwrap();
+    let offers = || vec![relay::Offer { sequence: 12, bulk: true }];
+    let first = session.handle(relay::Event::Offers(fr.clone(), offers()));
+    assert_eq!(first.iter().filter(|a| shown(a) == "Deliver").count(), 1);
+    let stored = wire::Stored { deliveries: vec![wire::Delivery { sequence: 12 }] };
+    session.handle(relay::Event::Control(Kind::Stored(stored)));
+    let again = session.handle(relay::Event::Offers(fr.clone(), offers()));
+    assert!(again.iter().all(|a| shown(a) != "Deliver"), "stored, not yet settled");
+    session.handle(relay::Event::Noted(vec![], vec![12]));
+    let settled = session.handle(relay::Event::Offers(fr, offers()));
+    assert_eq!(
+        settled.iter().filter(|a| shown(a) == "Deliver").count(),
+        1,
+        "the queue would not offer it again"
+    );
+}
+
+#[test]
+fn acceptances_in_a_row_share_a_frame() {
+    let mut session = relay_in(relay::State::Live);
+    for _ in 0..100 {
+        session.handle(relay::Event::Accepted(wire::Acceptance::default()));
+    }
+    let frames = session.flush();
+    assert_eq!(frames.len(), 2);
+    assert!(session.flush().is_empty());
+}
+
+#[test]
+fn a_device_cannot_submit_in_the_name_of_another() {
+    let other = DeviceId { party: PartyName::new("fr").unwrap(), device: DeviceName::new("gw2").unwrap() };
+    let mut session = RelaySession::new(other);
+    session.handle(relay::Event::Control(Kind::Hello(hello("fr"))));
+    session.handle(relay::Event::Control(Kind::SigningLeaf(Default::default())));
+    session.handle(relay::Event::LeafJudged(true));
+    let actions = session.handle(relay::Event::Submitted(transfer()));
+    let [relay::Action::Send(Kind::Refused(refused))] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!(refused.code, crate::refusal::Refusal::SenderMismatch.code());
+}

@@ -1,0 +1,207 @@
+//! The queue: envelopes accepted and not yet delivered, and the receipts on their way back. The contract.
+//!
+//! Every verb is durable when it resolves: its answer is made from the store's own proof of commit. Reads see what
+//! is durable. Never opens an envelope, never judges an agreement.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use valise_proto::bundle::SignedBundle;
+use valise_proto::header::{Header, SignedHeader};
+use valise_proto::kinds::Precedence;
+use valise_proto::names::{DeviceId, Mailbox, MessageId, RelayId};
+use valise_proto::receipt::{Receipt, SignedReceipt};
+use valise_proto::signing::KeyId;
+use valise_proto::wire;
+
+/// The relay's number of an envelope, from 1, in order of acceptance.
+pub type Sequence = u64;
+
+/// An envelope that was found fit to be queued.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The header as received.
+    pub header: SignedHeader,
+    /// What it says.
+    pub facts: Header,
+    /// The device that submitted it; receipts go back to it.
+    pub submitter: DeviceId,
+    /// The addressees that agreements allow. Those refused are not here.
+    pub recipients: Vec<Mailbox>,
+    /// Wraps that came with it, for some or all of `recipients`.
+    pub wraps: Vec<(Mailbox, wire::KeyWrap)>,
+    /// Ciphertext segments of each part, in order.
+    pub parts: Vec<Vec<Bytes>>,
+    /// Unix milliseconds by the relay's clock.
+    pub now_ms: u64,
+}
+
+/// What became of a submission.
+#[derive(Clone, Debug)]
+pub enum Placed {
+    /// Durable; `fresh` is false when it had been before (a retry): same number, same receipt.
+    Stored {
+        /// Its number.
+        sequence: Sequence,
+        /// The proof.
+        relayed: SignedReceipt,
+        /// Whether this submission stored it.
+        fresh: bool,
+    },
+    /// The same device used the id before for other bytes.
+    IdReused,
+}
+
+/// Wraps that follow a message accepted before.
+#[derive(Clone, Debug)]
+pub struct LateWraps {
+    /// Which message of the submitter.
+    pub message_id: MessageId,
+    /// Who submitted the message, and now these.
+    pub submitter: DeviceId,
+    /// The wraps; one for a mailbox that has one already replaces it.
+    pub wraps: Vec<(Mailbox, wire::KeyWrap)>,
+    /// Unix milliseconds.
+    pub now_ms: u64,
+}
+
+/// What became of late wraps.
+#[derive(Clone, Debug)]
+pub enum Wrapped {
+    /// Durable: one `relayed` receipt per mailbox that became deliverable or was re-wrapped.
+    Stored {
+        /// The message's number.
+        sequence: Sequence,
+        /// The proofs.
+        relayed: Vec<SignedReceipt>,
+        /// The mailboxes, to be woken.
+        mailboxes: Vec<Mailbox>,
+    },
+    /// No such message of this device, or a mailbox that is not among its recipients.
+    NoSuchMessage,
+}
+
+/// What a statement did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// Durable, and kept for its author's device.
+    Kept {
+        /// To be told.
+        author: DeviceId,
+    },
+    /// The same statement had been kept before.
+    Known,
+    /// No envelope was accepted in the other direction: the receipt has no ground.
+    Groundless,
+}
+
+/// An entry that may be handed out now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Which envelope.
+    pub sequence: Sequence,
+    /// Its order.
+    pub precedence: Precedence,
+    /// Unix milliseconds; not handed out after.
+    pub expires_ms: u64,
+    /// Ciphertext bytes, for scheduling.
+    pub bytes: u64,
+}
+
+/// All of an envelope but its segments.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// The header as received.
+    pub header: SignedHeader,
+    /// The proof of acceptance.
+    pub relayed: SignedReceipt,
+    /// The one wrap that is the recipient's.
+    pub wrap: wire::KeyWrap,
+    /// How many segments each part has.
+    pub segments: Vec<u32>,
+    /// The author's signing certificate.
+    pub leaf: wire::SigningLeaf,
+}
+
+/// How much is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Entries that wait for a recipient.
+    pub entries: u64,
+    /// Receipts that wait for an author.
+    pub receipts: u64,
+    /// Highest number given.
+    pub sequence: Sequence,
+}
+
+/// Why a verb failed. `Full` may be tried again; after `Failed` the process ends and a restart reads again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueueError {
+    /// What rests is not what was written.
+    #[error("the queue is damaged: {0}")]
+    Damaged(String),
+    /// A write or sync failed; nothing is acknowledged any more.
+    #[error("the queue failed and takes no more: {0}; the relay ends and must be started again")]
+    Failed(String),
+    /// The disk is full; noticed before the sync, so nothing was promised.
+    #[error("the disk of the queue is full; free space, submissions are taken again by themselves")]
+    Full,
+}
+
+/// Signs what the queue itself states: `relayed` and `expired`. One signature may cover a commit group.
+pub trait Stamp: Send + Sync + 'static {
+    /// Which relay speaks.
+    fn relay(&self) -> &RelayId;
+    /// Signs all of these.
+    fn sign_all(&self, receipts: &[Receipt]) -> Vec<SignedReceipt>;
+}
+
+type Answer<T> = Result<T, QueueError>;
+
+/// The contract every backend keeps; `conformance` holds each to it.
+pub trait Queue: Send + Sync + 'static {
+    /// Stores an envelope: body once, wrap once per mailbox. Idempotent by submitter and message id.
+    fn enqueue(&self, submission: Submission) -> impl Future<Output = Answer<Placed>> + Send;
+
+    /// Adds or replaces wraps of a message accepted before.
+    fn add_wraps(&self, wraps: LateWraps) -> impl Future<Output = Answer<Wrapped>> + Send;
+
+    /// Keeps a recipient's statement for the author's device. `sequence` and `mailbox` say which entry it is about;
+    /// one that settles lets the entry go in the same commit. At most one statement of a kind per entry.
+    fn note(&self, sequence: Sequence, mailbox: Mailbox, receipt: SignedReceipt)
+    -> impl Future<Output = Answer<Noted>> + Send;
+
+    /// Ends what is past its time at `now_ms`, at most `max` entries, with signed receipts; the authors to be told.
+    fn expire(&self, now_ms: u64, max: usize) -> impl Future<Output = Answer<Vec<DeviceId>>> + Send;
+
+    /// The next entries of a mailbox by precedence, then number, without those in `skip` and the expired.
+    fn next(&self, mailbox: Mailbox, skip: BTreeSet<Sequence>, max: usize, now_ms: u64)
+    -> impl Future<Output = Answer<Vec<Entry>>> + Send;
+
+    /// An entry's envelope without its segments; none when it was settled meanwhile.
+    fn outgoing(&self, sequence: Sequence, mailbox: Mailbox) -> impl Future<Output = Answer<Option<Outgoing>>> + Send;
+
+    /// One ciphertext segment; none when it was settled meanwhile.
+    fn segment(&self, sequence: Sequence, part: u32, index: u32)
+    -> impl Future<Output = Answer<Option<Bytes>>> + Send;
+
+    /// Receipts for a device, oldest first, without those in `skip`.
+    fn receipts(&self, device: DeviceId, skip: BTreeSet<[u8; 16]>, max: usize)
+    -> impl Future<Output = Answer<Vec<SignedReceipt>>> + Send;
+
+    /// Forgets receipts that the device holds durably.
+    fn forget(&self, device: DeviceId, ids: Vec<[u8; 16]>) -> impl Future<Output = Answer<()>> + Send;
+
+    /// Keeps the certificate of a signing key: delivered ahead of what that key signed.
+    fn keep_leaf(&self, key: KeyId, leaf: wire::SigningLeaf) -> impl Future<Output = Answer<()>> + Send;
+
+    /// Keeps a mailbox's bundle when its batch is newer; the newest batch number held afterwards.
+    fn keep_bundle(&self, mailbox: Mailbox, batch_no: u64, bundle: SignedBundle)
+    -> impl Future<Output = Answer<u64>> + Send;
+
+    /// A mailbox's newest bundle and its batch number.
+    fn bundle(&self, mailbox: Mailbox) -> impl Future<Output = Answer<Option<(u64, SignedBundle)>>> + Send;
+
+    /// How much is held.
+    fn depth(&self) -> impl Future<Output = Answer<Depth>> + Send;
+}
