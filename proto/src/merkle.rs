@@ -64,19 +64,28 @@ fn split(n: usize) -> usize {
     n.next_power_of_two() / 2
 }
 
-/// The audit path of leaf `index` (RFC 6962, 2.1.1), from the leaf up; empty when the index is outside.
-pub fn path(leaves: &[Hash], index: usize) -> Vec<Hash> {
-    if leaves.len() <= 1 || index >= leaves.len() {
-        return Vec::new();
+/// The audit path of every leaf (RFC 6962, 2.1.1), from the leaf up, in the order of the leaves. Hashes each node of
+/// the tree once, so that a group of thousands costs no more than its root.
+pub fn paths(leaves: &[Hash]) -> Vec<Vec<Hash>> {
+    let mut paths = vec![Vec::new(); leaves.len()];
+    climb(leaves, &mut paths);
+    paths
+}
+
+/// Gives the root of these leaves, and each leaf its siblings below that root.
+fn climb(leaves: &[Hash], paths: &mut [Vec<Hash>]) -> Hash {
+    match leaves {
+        [] => root(&[]),
+        [one] => *one,
+        more => {
+            let (left, right) = more.split_at(split(more.len()));
+            let (left_paths, right_paths) = paths.split_at_mut(left.len());
+            let (left, right) = (climb(left, left_paths), climb(right, right_paths));
+            left_paths.iter_mut().for_each(|path| path.push(right));
+            right_paths.iter_mut().for_each(|path| path.push(left));
+            node(&left, &right)
+        }
     }
-    let k = split(leaves.len());
-    let (mut below, sibling) = if index < k {
-        (path(&leaves[..k], index), root(&leaves[k..]))
-    } else {
-        (path(&leaves[k..], index - k), root(&leaves[..k]))
-    };
-    below.push(sibling);
-    below
 }
 
 /// The root that a leaf and its path lead to (RFC 9162, 2.1.3.2); `None` when they fit no tree of that size.
@@ -146,16 +155,28 @@ mod tests {
         for count in 1..=33_usize {
             let leaves: Vec<Hash> = (0..count).map(|i| leaf(&i.to_be_bytes())).collect();
             let expected = root(&leaves);
-            for (index, hash) in leaves.iter().enumerate() {
-                let path = path(&leaves, index);
+            let paths = paths(&leaves);
+            assert_eq!(paths.len(), count);
+            for (index, (hash, path)) in leaves.iter().zip(&paths).enumerate() {
                 let (index, total) = (index as u64, count as u64);
-                assert_eq!(root_from_path(*hash, index, total, &path), Some(expected));
+                assert_eq!(root_from_path(*hash, index, total, path), Some(expected));
                 let other = leaf(b"other");
-                assert_ne!(root_from_path(other, index, total, &path), Some(expected));
-                assert_eq!(root_from_path(*hash, total, total, &path), None);
+                assert_ne!(root_from_path(other, index, total, path), Some(expected));
+                assert_eq!(root_from_path(*hash, total, total, path), None);
                 let longer = [path.clone(), vec![other]].concat();
                 assert_eq!(root_from_path(*hash, index, total, &longer), None);
             }
+        }
+    }
+
+    #[test]
+    fn a_full_group_is_pathed_at_the_cost_of_its_root() {
+        assert!(paths(&[]).is_empty());
+        let leaves: Vec<Hash> = (0..65_536_usize).map(|i| leaf(&i.to_be_bytes())).collect();
+        let (expected, paths) = (root(&leaves), paths(&leaves));
+        for index in [0, 1, 32_767, 65_535] {
+            assert_eq!(paths[index].len(), 16);
+            assert_eq!(root_from_path(leaves[index], index as u64, 65_536, &paths[index]), Some(expected));
         }
     }
 }

@@ -141,17 +141,19 @@ impl SignedReceipt {
         let signature = Bytes::copy_from_slice(&key.sign(Label::Receipts, &statement));
         let signer_key_id = Bytes::copy_from_slice(&key.verify_key().id().0);
         let node = |hash: &Hash| wire::AuditNode { hash: Bytes::copy_from_slice(&hash.0) };
+        let paths = merkle::paths(&leaves);
         encoded
             .into_iter()
+            .zip(paths)
             .enumerate()
-            .map(|(index, receipt)| {
+            .map(|(index, (receipt, path))| {
                 Self(wire::SignedReceipt {
                     receipt,
                     signer_key_id: signer_key_id.clone(),
                     signature: signature.clone(),
                     leaf_index: index as u64,
                     leaf_count: count,
-                    path: merkle::path(&leaves, index).iter().map(node).collect(),
+                    path: path.iter().map(node).collect(),
                 })
             })
             .collect()
