@@ -1,14 +1,27 @@
-//! What relay and client both need of a machine: chance, time, files, rest, the ledger, threads, links, logs.
+//! What relay and client both need of a machine. Stands on `valise-proto` alone; never opens an envelope, never
+//! decides who may write to whom.
 //!
-//! Stands on `valise-proto` alone. Never opens an envelope, never decides who may write to whom.
+//! Rooms: [`entropy`] chance and [`clock`] time, handed in · [`keyfile`] secret files · [`rest`] sealing at rest ·
+//! [`ledger`] the store that notices loss · [`executor`] who runs a store · [`config`] TOML and its advice ·
+//! [`logs`] JSON lines and the panic hook · [`transport`] how a connection behaves · [`endpoint`] and [`cid`] what
+//! a restarted relay still knows · [`framing`] frames over a stream.
 
+#![warn(missing_docs)]
+
+pub mod cid;
 pub mod clock;
 pub mod config;
+pub mod endpoint;
 pub mod entropy;
 pub mod executor;
+pub mod framing;
 pub mod keyfile;
 pub mod ledger;
+pub mod logs;
 pub mod rest;
+pub mod transport;
 
+#[cfg(test)]
+mod loopback;
 #[cfg(test)]
 mod scratch;
