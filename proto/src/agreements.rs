@@ -125,6 +125,18 @@ impl Roster {
     }
 }
 
+impl Roster {
+    /// Whether any rule in force lets one party write to the other: who may ask for whose keys.
+    pub fn may_write(&self, from: &PartyName, to: &PartyName, now_ms: u64) -> bool {
+        let (Some(sender), Some(recipient)) = (self.parties.get(from), self.parties.get(to)) else { return false };
+        self.agreements.iter().any(|rule| {
+            rule.from.iter().any(|group| group.holds(from, sender))
+                && rule.to.iter().any(|group| group.holds(to, recipient))
+                && (rule.until_ms == 0 || now_ms < rule.until_ms)
+        })
+    }
+}
+
 impl Agreement {
     fn allows(&self, request: &Request<'_>) -> bool {
         let type_fits = |rule: &ClassRule| match request.message_type {
@@ -230,6 +242,7 @@ pub(crate) mod tests {
         assert_eq!(roster.permits(&ask(&fr, &xx)), None);
         assert_eq!(roster.permits(&ask(&xx, &fr)), None);
         assert_eq!(roster.permits(&Request { class: Class::Control, ..ask(&fr, &br) }), None);
+        assert!(roster.may_write(&fr, &br, 0) && !roster.may_write(&fr, &xx, 0));
         roster.agreements.clear();
         assert_eq!(roster.permits(&ask(&fr, &br)), None);
     }

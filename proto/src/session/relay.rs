@@ -54,6 +54,8 @@ pub enum Event {
     Submitted(Box<Transfer>),
     /// A submission is durable.
     Accepted(wire::Acceptance),
+    /// Signed refusals of single recipients; they go out ahead of the acceptance.
+    Denied(Vec<SignedReceipt>),
     /// A submission was not taken; the statement, when it is final.
     Refused(MessageId, Refusal, Option<SignedReceipt>),
     /// The queue may have entries for a mailbox of the device.
@@ -70,6 +72,8 @@ pub enum Event {
     Receipts(Vec<SignedReceipt>),
     /// The device's bundle is durable, with the newest batch held.
     BundleKept(Mailbox, u64),
+    /// Some mailbox published a bundle: those the device wants are looked up again.
+    WakeBundles,
     /// A bundle is there that the device may want.
     Bundle(Mailbox, u64, Box<SignedBundle>),
     /// A newer roster is in force.
@@ -336,6 +340,7 @@ impl RelaySession {
                 self.accepted.push(acceptance);
                 Ok(Vec::new())
             }
+            Event::Denied(refusals) => Ok(receipt_frames(refusals).into_iter().map(Action::Send).collect()),
             Event::Refused(id, refusal, statement) => {
                 self.submitting = self.submitting.saturating_sub(1);
                 Ok(vec![refused(id, refusal, statement)])
@@ -352,6 +357,10 @@ impl RelaySession {
             Event::BundleKept(mailbox, batch_no) => {
                 let taken = wire::BundleTaken { mailbox: mailbox.to_string(), batch_no };
                 Ok(vec![Action::Send(Kind::BundleTaken(taken))])
+            }
+            Event::WakeBundles => {
+                let find = |(mailbox, have): (&Mailbox, &u64)| Action::FindBundle(mailbox.clone(), *have);
+                Ok(self.wanted.iter().map(find).collect())
             }
             Event::Bundle(mailbox, batch_no, bundle) => Ok(self.bundle(&mailbox, batch_no, &bundle)),
             Event::Roster(pieces) => {

@@ -1,0 +1,156 @@
+//! The relay's configuration: one file, every key known, every value checked before a port is bound.
+//!
+//! Paths are relative to the file. Secrets are paths, never values.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use valise_host::config::{self, ConfigError, parsed};
+use valise_proto::limits as l;
+use valise_proto::names::RelayId;
+
+/// Everything a relay is told.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelayConfig {
+    /// Who and where.
+    pub relay: RelaySection,
+    /// Papers for QUIC.
+    pub tls: TlsSection,
+    /// Papers for receipts.
+    pub keys: KeysSection,
+    /// Whom to believe.
+    pub trust: TrustSection,
+    /// Where the queue rests.
+    pub store: StoreSection,
+    /// How much at most.
+    #[serde(default)]
+    pub limits: LimitsSection,
+}
+
+/// `[relay]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelaySection {
+    /// Name in the roster and on the certificates.
+    #[serde(deserialize_with = "parsed")]
+    pub id: RelayId,
+    /// UDP address for QUIC.
+    pub listen: SocketAddr,
+    /// Loopback address for `/livez` and `/readyz`; absent = no HTTP.
+    pub http: Option<SocketAddr>,
+}
+
+/// `[tls]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSection {
+    /// PEM: leaf, then the CA over it.
+    pub cert: PathBuf,
+    /// PKCS#8 PEM, readable by the owner only.
+    pub key: PathBuf,
+}
+
+/// `[keys]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysSection {
+    /// PEM: receipt-signing leaf, then the CA over it.
+    pub sign_cert: PathBuf,
+    /// PKCS#8 PEM, readable by the owner only.
+    pub sign_key: PathBuf,
+}
+
+/// `[trust]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustSection {
+    /// The pinned root, PEM.
+    pub root: PathBuf,
+    /// The signed roster; a newer one that a device hands over is kept beside the store.
+    pub roster: PathBuf,
+    /// Revocation lists, one file per issuer.
+    pub crl_dir: PathBuf,
+}
+
+/// `[store]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSection {
+    /// Which backend.
+    pub kind: StoreKind,
+    /// The queue's file; its mark and journal lie beside it.
+    pub path: PathBuf,
+    /// 32 random bytes, readable by the owner only; best on another disk than the queue.
+    pub key_file: PathBuf,
+}
+
+/// Backends there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoreKind {
+    /// One SQLite file.
+    Sqlite,
+}
+
+/// `[limits]`, each with a default that suits 203 parties on a small machine.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsSection {
+    /// Connections at once, those still shaking hands included.
+    pub connections: u32,
+    /// MiB of envelopes that may be on their way into the queue at once; at least one of the largest size.
+    pub incoming_mib: u32,
+    /// Handshakes that may be pending before callers must prove their address (costs them a round trip).
+    pub unproven_handshakes: u32,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        Self { connections: 1024, incoming_mib: 256, unproven_handshakes: 64 }
+    }
+}
+
+impl RelayConfig {
+    /// Reads and checks; every path comes back resolved.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = config::load(path)?;
+        let relative = [
+            &mut config.tls.cert,
+            &mut config.tls.key,
+            &mut config.keys.sign_cert,
+            &mut config.keys.sign_key,
+            &mut config.trust.root,
+            &mut config.trust.roster,
+            &mut config.trust.crl_dir,
+            &mut config.store.path,
+            &mut config.store.key_file,
+        ];
+        for value in relative {
+            *value = config::resolve(path, value);
+        }
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let least = u32::try_from(l::MESSAGE_CT_MAX.div_ceil(1024 * 1024)).unwrap_or(u32::MAX);
+        let limits = &self.limits;
+        if limits.incoming_mib < least {
+            let what = format!("{} is too little; give at least {least}, one message of the largest size", limits.incoming_mib);
+            return Err(ConfigError::Value { path: path.to_owned(), key: "limits.incoming_mib", what });
+        }
+        if limits.connections == 0 {
+            let what = "with 0 no device could connect; give at least the number of devices".to_owned();
+            return Err(ConfigError::Value { path: path.to_owned(), key: "limits.connections", what });
+        }
+        match self.relay.http {
+            Some(http) if !http.ip().is_loopback() => {
+                let what = format!("{http} would answer anybody; use a loopback address");
+                Err(ConfigError::Value { path: path.to_owned(), key: "relay.http", what })
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! One device's connection: carries out what its session decides. Frames in, events to the session, actions out.
+//!
+//! Everything slow runs beside the loop and comes back as an event; the loop never waits for the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::Connection;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use valise_certs::identity::AdmittedDevice;
+use valise_certs::signer::verify_signer;
+use valise_host::framing::{CONTROL_PRIORITY, FrameFault, FrameReceiver, FrameSender};
+use valise_proto::limits as l;
+use valise_proto::names::{DeviceId, Mailbox, MessageId};
+use valise_proto::receipt::SignedReceipt;
+use valise_proto::refusal::Refusal;
+use valise_proto::session::Close;
+use valise_proto::session::relay::{Action, Event, Offer, RelaySession};
+use valise_proto::signing::KeyId;
+use valise_proto::wire::{self, frame::Kind};
+
+use crate::delivery::{Delivered, deliver};
+use crate::hub::{Hub, Line};
+use crate::intake::{Intake, Received, Reserved};
+use crate::queue::{Entry, Queue};
+use crate::router::SessionNo;
+
+/// Events that may wait for the loop: each slow task holds at most one, and there are not many more tasks.
+const EVENTS: usize = 64;
+/// A draining session ends after this, whatever is still in flight.
+const DRAIN_MS: u64 = 4_000;
+/// When a device that was told to leave may come back, milliseconds.
+const COME_BACK_MS: u32 = 200;
+
+/// What the slow tasks report.
+enum Report {
+    Event(Event),
+    Transfer(Box<Received>),
+    Sent(u64, Option<Delivered>),
+    Broken(Close),
+}
+
+/// A connection whose papers were found good.
+pub struct Call<Q> {
+    hub: Arc<Hub<Q>>,
+    connection: Connection,
+    admitted: AdmittedDevice,
+    session: RelaySession,
+    line: Arc<Line>,
+    number: Option<SessionNo>,
+    tasks: JoinSet<()>,
+    reports: mpsc::Sender<Report>,
+    reserved: BTreeMap<MessageId, Reserved>,
+    // Signing keys whose certificate the device holds, and deliveries that carried one.
+    shown: BTreeSet<KeyId>,
+    carried: BTreeMap<u64, KeyId>,
+}
+
+impl<Q: Queue> Call<Q> {
+    /// Serves the connection until it ends; gives the reason, if it was ours.
+    pub async fn serve(
+        hub: Arc<Hub<Q>>,
+        connection: Connection,
+        admitted: AdmittedDevice,
+        shutdown: tokio_util::sync::CancellationToken,
+    ) -> Option<Close> {
+        let deadline = Instant::now() + Duration::from_millis(l::HELLO_DEADLINE_MS);
+        let accepted = tokio::time::timeout_at(deadline, connection.accept_bi()).await;
+        let (send, recv) = match accepted {
+            Ok(Ok(streams)) => streams,
+            Ok(Err(_)) => return None,
+            Err(_) => {
+                close(&connection, Close::HelloLate);
+                return Some(Close::HelloLate);
+            }
+        };
+        let (reports, inbox) = mpsc::channel(EVENTS);
+        let mut call = Self {
+            session: RelaySession::new(admitted.device().clone()),
+            hub,
+            connection,
+            admitted,
+            line: Arc::default(),
+            number: None,
+            tasks: JoinSet::new(),
+            reports,
+            reserved: BTreeMap::new(),
+            shown: BTreeSet::new(),
+            carried: BTreeMap::new(),
+        };
+        let control = (FrameSender::new(send, CONTROL_PRIORITY), FrameReceiver::new(recv));
+        let why = call.run(control, inbox, deadline, shutdown).await;
+        if let Some(number) = call.number {
+            call.hub.end(number);
+        }
+        if let Some(why) = why {
+            close(&call.connection, why);
+        }
+        why
+    }
+
+    async fn run(
+        &mut self,
+        (mut send, mut recv): (FrameSender, FrameReceiver),
+        mut inbox: mpsc::Receiver<Report>,
+        hello_by: Instant,
+        shutdown: tokio_util::sync::CancellationToken,
+    ) -> Option<Close> {
+        let mut hello_due = true;
+        let mut leave_by: Option<Instant> = None;
+        let mut expiry = self.expiry();
+        loop {
+            let line = Arc::clone(&self.line);
+            let event = tokio::select! {
+                biased;
+                () = line.close.notified() => Event::Close(line.why()),
+                report = inbox.recv() => match self.report(report?) {
+                    Ok(Some(event)) => event,
+                    Ok(None) => continue,
+                    Err(why) => return Some(why),
+                },
+                frame = recv.next() => match frame {
+                    Ok(Some(kind)) => {
+                        self.note_stored(&kind);
+                        Event::Control(kind)
+                    }
+                    Ok(None) | Err(FrameFault::Lost(_) | FrameFault::Reset(_)) => return None,
+                    Err(_) => return Some(Close::Protocol),
+                },
+                stream = self.connection.accept_uni(), if self.session.reads_transfers() => {
+                    self.take_in(FrameReceiver::new(stream.ok()?));
+                    continue;
+                }
+                () = line.wake.notified() => Event::Wake,
+                () = line.receipts.notified() => Event::WakeReceipts,
+                () = line.bundles.notified() => Event::WakeBundles,
+                () = line.recheck.notified() => self.recheck(),
+                () = sleep_until(hello_by), if hello_due => {
+                    hello_due = false;
+                    Event::HelloDeadline
+                }
+                () = sleep_until(expiry) => {
+                    expiry = self.expiry();
+                    if self.admitted.not_after_ms() <= self.hub.now_ms() {
+                        Event::Close(Close::CertificateExpired)
+                    } else {
+                        continue;
+                    }
+                }
+                () = shutdown.cancelled(), if leave_by.is_none() => {
+                    leave_by = Some(Instant::now() + Duration::from_millis(DRAIN_MS));
+                    Event::Drain { retry_after_ms: COME_BACK_MS }
+                }
+                () = sleep_until(leave_by.unwrap_or(hello_by)), if leave_by.is_some() => {
+                    return Some(Close::GoingAway);
+                }
+                Some(_) = self.tasks.join_next() => continue,
+            };
+            if let Some(why) = self.carry_out(event, &mut inbox, &mut send).await {
+                return why;
+            }
+        }
+    }
+
+    /// Hands an event and all that wait behind it to the session, then does what it says. Some = over.
+    async fn carry_out(
+        &mut self,
+        event: Event,
+        inbox: &mut mpsc::Receiver<Report>,
+        send: &mut FrameSender,
+    ) -> Option<Option<Close>> {
+        let mut actions = self.session.handle(event);
+        while let Ok(report) = inbox.try_recv() {
+            match self.report(report) {
+                Ok(Some(event)) => actions.extend(self.session.handle(event)),
+                Ok(None) => {}
+                Err(why) => return Some(Some(why)),
+            }
+        }
+        actions.extend(self.session.flush());
+        for action in actions {
+            match action {
+                Action::Send(kind) => {
+                    if send.send(kind).await.is_err() {
+                        return Some(None);
+                    }
+                }
+                Action::Open { mailboxes, hello } => {
+                    for kind in self.open(&mailboxes, &hello).await {
+                        if send.send(kind).await.is_err() {
+                            return Some(None);
+                        }
+                    }
+                }
+                Action::Close(why) => return Some(Some(why)),
+                other => self.start(other),
+            }
+        }
+        None
+    }
+
+    fn report(&mut self, report: Report) -> Result<Option<Event>, Close> {
+        match report {
+            Report::Event(event) => Ok(Some(event)),
+            Report::Transfer(received) => {
+                let Received { transfer, reserved } = *received;
+                self.reserved.insert(transfer.facts.message_id, reserved);
+                Ok(Some(Event::Submitted(transfer)))
+            }
+            Report::Sent(_, Some(delivered)) => {
+                if let Some(key) = delivered.carried {
+                    self.carried.insert(delivered.sequence, key);
+                }
+                Ok(None)
+            }
+            Report::Sent(sequence, None) => Ok(Some(Event::NotSent(sequence))),
+            Report::Broken(why) => Err(why),
+        }
+    }
+
+    /// A device that stored an envelope holds the certificate that came with it.
+    fn note_stored(&mut self, kind: &Kind) {
+        if let Kind::Stored(stored) = kind {
+            for delivery in &stored.deliveries {
+                if let Some(key) = self.carried.remove(&delivery.sequence) {
+                    self.shown.insert(key);
+                }
+            }
+        }
+    }
+
+    /// The certificate's end, or a day: a clock that is set wakes nobody.
+    fn expiry(&self) -> Instant {
+        let left = self.admitted.not_after_ms().saturating_sub(self.hub.now_ms()).min(l::DAY_MS);
+        Instant::now() + Duration::from_millis(left + 1)
+    }
+
+    /// Trust changed: judge the papers again; when they hold, hand the roster over.
+    fn recheck(&self) -> Event {
+        let trust = self.hub.trust();
+        let chain = crate::listener::chain(&self.connection);
+        match valise_certs::identity::admit_device(&chain, &trust, self.hub.now_ms()) {
+            Ok(_) => Event::Roster(trust.signed_roster().pieces(trust.roster().number)),
+            Err(fault) => Event::Close(crate::listener::close_for(&fault)),
+        }
+    }
+
+    /// Registers the device; Welcome, and the roster if it lacks it.
+    async fn open(&mut self, mailboxes: &[Mailbox], hello: &wire::Hello) -> Vec<Kind> {
+        let device = self.admitted.device().clone();
+        let number = self.hub.open(&device, mailboxes, &self.line);
+        self.number = Some(number);
+        let trust = self.hub.trust();
+        let roster_no = trust.roster().number;
+        let held = match mailboxes.first() {
+            Some(first) => self.hub.noted(self.hub.queue().bundle(first.clone()).await).ok().flatten(),
+            None => None,
+        };
+        tracing::info!(event = "session-opened", session = number, party = %device.party, device = %device.device);
+        let mut frames = vec![Kind::Welcome(wire::Welcome {
+            relay: self.hub.relay().to_string(),
+            roster_no,
+            time_ms: self.hub.now_ms(),
+            session: number,
+            bundle_batch: held.map_or(0, |(batch, _)| batch),
+            message_max: l::MESSAGE_CT_MAX,
+            transfers_max: l::TRANSFERS_MAX,
+            signer: Some(self.hub.signer().clone()),
+        })];
+        if hello.roster_no < roster_no {
+            frames.extend(trust.signed_roster().pieces(roster_no).into_iter().map(Kind::RosterPiece));
+        }
+        frames
+    }
+
+    fn take_in(&mut self, stream: FrameReceiver) {
+        let intake = Intake { stream, budget: Arc::clone(self.hub.incoming()) };
+        let reports = self.reports.clone();
+        self.tasks.spawn(async move {
+            let report = match intake.receive().await {
+                Ok(Some(received)) => Report::Transfer(Box::new(received)),
+                Ok(None) => return, // given up by the device; it will come again
+                Err(why) => Report::Broken(why),
+            };
+            reports.send(report).await.ok(); // the loop is gone: so is the session
+        });
+    }
+
+    /// Runs beside the loop and reports the event that comes of it, if any.
+    fn beside<F>(&mut self, work: F)
+    where
+        F: Future<Output = Option<Event>> + Send + 'static,
+    {
+        let reports = self.reports.clone();
+        self.tasks.spawn(async move {
+            if let Some(event) = work.await {
+                reports.send(Report::Event(event)).await.ok(); // the loop is gone: so is the session
+            }
+        });
+    }
+
+    fn start(&mut self, action: Action) {
+        let hub = Arc::clone(&self.hub);
+        let device = self.admitted.device().clone();
+        match action {
+            Action::JudgeLeaf(leaf) => self.beside(async move { Some(judge_leaf(&hub, &device, leaf).await) }),
+            Action::Submit(transfer) => self.submit(transfer),
+            Action::AddWraps(id, wraps) => self.add_wraps(id, wraps),
+            Action::Note(receipts) => self.beside(async move { Some(note(hub, receipts).await) }),
+            Action::Forget(ids) => self.beside(async move {
+                hub.noted(hub.queue().forget(device, ids).await).ok();
+                None
+            }),
+            Action::KeepBundle(bundle) => {
+                let reports = self.reports.clone();
+                self.tasks.spawn(async move {
+                    let report = match hub.keep_bundle(&device, *bundle).await {
+                        Ok((mailbox, newest)) => Report::Event(Event::BundleKept(mailbox, newest)),
+                        Err(why) => Report::Broken(why),
+                    };
+                    reports.send(report).await.ok(); // as above
+                });
+            }
+            Action::FindBundle(mailbox, have) => self.beside(async move {
+                let (batch, bundle) = hub.find_bundle(&device, &mailbox, have).await?;
+                Some(Event::Bundle(mailbox, batch, Box::new(bundle)))
+            }),
+            Action::TakeRoster(roster) => self.beside(async move {
+                hub.take_roster(&roster);
+                None
+            }),
+            Action::Pull { mailbox, skip, max } => self.beside(async move {
+                let next = hub.queue().next(mailbox.clone(), skip, max, hub.now_ms()).await;
+                let entries = hub.noted(next).unwrap_or_default();
+                Some(Event::Offers(mailbox, entries.iter().map(offer).collect()))
+            }),
+            Action::PullReceipts { skip, max } => self.beside(async move {
+                let receipts = hub.queue().receipts(device, skip, max).await;
+                Some(Event::Receipts(hub.noted(receipts).unwrap_or_default()))
+            }),
+            Action::Deliver(mailbox, offer) => self.deliver(mailbox, offer),
+            Action::Send(_) | Action::Open { .. } | Action::Close(_) => unreachable!("done in the loop"),
+        }
+    }
+
+    fn submit(&mut self, transfer: Box<valise_proto::transfer::Transfer>) {
+        let (hub, reports) = (Arc::clone(&self.hub), self.reports.clone());
+        let device = self.admitted.device().clone();
+        let id = transfer.facts.message_id;
+        let reserved = self.reserved.remove(&id);
+        self.tasks.spawn(async move {
+            let answer = hub.submit(device, *transfer).await;
+            drop(reserved); // the store holds the bytes now
+            for event in answers(id, answer) {
+                reports.send(Report::Event(event)).await.ok(); // the loop is gone: so is the session
+            }
+        });
+    }
+
+    fn add_wraps(&mut self, id: MessageId, wraps: Vec<(Mailbox, wire::KeyWrap)>) {
+        let (hub, reports) = (Arc::clone(&self.hub), self.reports.clone());
+        let device = self.admitted.device().clone();
+        self.tasks.spawn(async move {
+            let answer = hub.add_wraps(device, id, wraps).await;
+            for event in answers(id, answer) {
+                reports.send(Report::Event(event)).await.ok(); // as above
+            }
+        });
+    }
+
+    fn deliver(&mut self, mailbox: Mailbox, offer: Offer) {
+        let (hub, connection, reports) = (Arc::clone(&self.hub), self.connection.clone(), self.reports.clone());
+        let shown = self.shown.clone();
+        self.tasks.spawn(async move {
+            let sent = deliver(&hub, &connection, mailbox, offer.sequence, &shown).await;
+            reports.send(Report::Sent(offer.sequence, sent)).await.ok(); // as above
+        });
+    }
+}
+
+fn offer(entry: &Entry) -> Offer {
+    let large = entry.bytes > l::SEGMENT_BYTES as u64;
+    let bulk = large || entry.precedence < valise_proto::kinds::Precedence::Immediate;
+    Offer { sequence: entry.sequence, bulk }
+}
+
+/// The events an answer becomes: refused recipients first, so that the author knows them before the acceptance.
+fn answers(id: MessageId, answer: crate::hub::Answer) -> Vec<Event> {
+    let message_id = Bytes::copy_from_slice(id.as_bytes());
+    let accepted = |relayed: SignedReceipt| {
+        Event::Accepted(wire::Acceptance { message_id: message_id.clone(), relayed: Some(relayed.to_wire()) })
+    };
+    match answer.outcome {
+        Ok(relayed) => {
+            let denied = (!answer.denied.is_empty()).then_some(Event::Denied(answer.denied));
+            denied.into_iter().chain(relayed.into_iter().map(accepted)).collect()
+        }
+        Err((refusal, statement)) => vec![Event::Refused(id, refusal, statement)],
+    }
+}
+
+/// The signing certificate must be the device's own; it is kept, to travel ahead of what it signed.
+async fn judge_leaf<Q: Queue>(hub: &Hub<Q>, device: &DeviceId, leaf: wire::SigningLeaf) -> Event {
+    let signer = match verify_signer(&leaf.leaf, &leaf.issuer, &hub.trust(), hub.now_ms()) {
+        Ok(signer) if signer.device() == Some(device) => signer,
+        Ok(_) => return Event::LeafJudged(false),
+        Err(fault) => {
+            tracing::warn!(event = "signing-certificate-refused", party = %device.party, code = fault.code());
+            return Event::LeafJudged(false);
+        }
+    };
+    let kept = hub.queue().keep_leaf(signer.key_id(), leaf).await;
+    match hub.noted(kept) {
+        Ok(()) => Event::LeafJudged(true),
+        Err(_) => Event::Close(Close::OurFault),
+    }
+}
+
+/// All at once, so that they share a commit.
+async fn note<Q: Queue>(hub: Arc<Hub<Q>>, receipts: Vec<SignedReceipt>) -> Event {
+    let mut notes = JoinSet::new();
+    for receipt in receipts {
+        let hub = Arc::clone(&hub);
+        notes.spawn(async move { hub.note(receipt).await });
+    }
+    let (mut ids, mut settled) = (Vec::new(), Vec::new());
+    while let Some(noted) = notes.join_next().await {
+        if let Ok(Some((id, number))) = noted {
+            ids.push(id);
+            settled.extend(number);
+        }
+    }
+    Event::Noted(ids, settled)
+}
+
+fn close(connection: &Connection, why: Close) {
+    connection.close(why.code().into(), why.as_str().as_bytes());
+}
+
+/// Refusal of a submission while draining is the session's; this is for callers that come too late.
+pub fn turn_away(connection: &Connection) {
+    tracing::debug!(event = "turned-away", code = Refusal::Draining.code());
+    close(connection, Close::GoingAway);
+}

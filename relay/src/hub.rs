@@ -1,0 +1,388 @@
+//! Carries out what the router decides: the place where sessions, queue and trust meet.
+//!
+//! Holds the router's lock only between awaits. Never reads an envelope beyond its header.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::sync::{Notify, Semaphore, watch};
+use valise_certs::signer::verify_signer;
+use valise_certs::trust::Trust;
+use valise_host::clock::Clock;
+use valise_host::keyfile::write_atomic;
+use valise_proto::bundle::SignedBundle;
+use valise_proto::header::Header;
+use valise_proto::kinds::{Reason, ReceiptKind};
+use valise_proto::names::{DeviceId, Mailbox, MessageId};
+use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
+use valise_proto::refusal::Refusal;
+use valise_proto::roster::SignedRoster;
+use valise_proto::session::{Close, ReceiptId};
+use valise_proto::signing::Hash;
+use valise_proto::transfer::Transfer;
+use valise_proto::wire;
+
+use crate::queue::{LateWraps, Noted, Placed, Queue, QueueError, Stamp, Submission, Wrapped};
+use crate::router::{self, Action, Event, Router, SessionNo, Verdict};
+
+/// Most entries ended in one commit by the clock: keeps the group small beside live traffic.
+const EXPIRE_BATCH: usize = 256;
+
+/// How a session is reached from outside its task. Each flag is remembered until it is seen.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// Entries may wait.
+    pub wake: Notify,
+    /// Receipts may wait.
+    pub receipts: Notify,
+    /// Bundles may wait.
+    pub bundles: Notify,
+    /// Papers and roster are to be looked at again.
+    pub recheck: Notify,
+    /// The session is to close.
+    pub close: Notify,
+    why: Mutex<Option<Close>>,
+}
+
+impl Line {
+    /// Why the session is to close.
+    pub fn why(&self) -> Close {
+        locked(&self.why).unwrap_or(Close::Done)
+    }
+
+    fn close(&self, why: Close) {
+        *locked(&self.why) = Some(why);
+        self.close.notify_one();
+    }
+}
+
+/// A poisoned lock means a panic, and a panic ends the process: nobody sees the value behind it.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What became of a submission, for the session that brought it.
+#[derive(Debug)]
+pub struct Answer {
+    /// Durable, with its proof; or not taken.
+    pub outcome: Result<Vec<SignedReceipt>, (Refusal, Option<SignedReceipt>)>,
+    /// Signed refusals of single recipients, for the session's control stream.
+    pub denied: Vec<SignedReceipt>,
+}
+
+/// The relay's meeting place.
+pub struct Hub<Q> {
+    queue: Q,
+    router: Mutex<Router>,
+    lines: Mutex<HashMap<SessionNo, Arc<Line>>>,
+    trust: ArcSwap<Trust>,
+    kept_roster: PathBuf,
+    clock: Arc<dyn Clock>,
+    stamp: Arc<dyn Stamp>,
+    signer: wire::SigningLeaf,
+    incoming: Arc<Semaphore>,
+    sessions: AtomicU64,
+    draining: AtomicBool,
+    failed: watch::Sender<Option<QueueError>>,
+}
+
+/// What a hub is made of.
+pub struct HubParts<Q> {
+    /// The durable queue.
+    pub queue: Q,
+    /// What is trusted now.
+    pub trust: Trust,
+    /// Where a newer roster is kept.
+    pub kept_roster: PathBuf,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// Signs the relay's statements.
+    pub stamp: Arc<dyn Stamp>,
+    /// The certificate behind those signatures.
+    pub signer: wire::SigningLeaf,
+    /// KiB of envelopes on their way into the queue at once.
+    pub incoming_kib: u32,
+}
+
+impl<Q: Queue> Hub<Q> {
+    /// Puts the parts together.
+    pub fn new(parts: HubParts<Q>) -> Self {
+        Self {
+            queue: parts.queue,
+            router: Mutex::default(),
+            lines: Mutex::default(),
+            trust: ArcSwap::from_pointee(parts.trust),
+            kept_roster: parts.kept_roster,
+            clock: parts.clock,
+            stamp: parts.stamp,
+            signer: parts.signer,
+            incoming: Arc::new(Semaphore::new(parts.incoming_kib as usize)),
+            sessions: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            failed: watch::Sender::new(None),
+        }
+    }
+
+    /// The queue, for reading.
+    pub fn queue(&self) -> &Q {
+        &self.queue
+    }
+
+    /// What is trusted now.
+    pub fn trust(&self) -> Arc<Trust> {
+        self.trust.load_full()
+    }
+
+    /// Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// The certificate behind the relay's statements.
+    pub fn signer(&self) -> &wire::SigningLeaf {
+        &self.signer
+    }
+
+    /// Which relay this is.
+    pub fn relay(&self) -> &valise_proto::names::RelayId {
+        self.stamp.relay()
+    }
+
+    /// KiB that may be on their way into the queue.
+    pub fn incoming(&self) -> &Arc<Semaphore> {
+        &self.incoming
+    }
+
+    /// Sessions at this moment.
+    pub fn connected(&self) -> usize {
+        locked(&self.router).connected()
+    }
+
+    /// Whether the relay is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// The queue's failure, once there is one: the process ends.
+    pub fn failure(&self) -> watch::Receiver<Option<QueueError>> {
+        self.failed.subscribe()
+    }
+
+    /// Registers a greeted device; supersedes its earlier session.
+    pub fn open(&self, device: &DeviceId, mailboxes: &[Mailbox], line: &Arc<Line>) -> SessionNo {
+        let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
+        locked(&self.lines).insert(session, Arc::clone(line));
+        self.route(Event::Opened { session, device: device.clone(), mailboxes: mailboxes.to_vec() });
+        session
+    }
+
+    /// A session ended.
+    pub fn end(&self, session: SessionNo) {
+        self.route(Event::Ended(session));
+        locked(&self.lines).remove(&session);
+    }
+
+    /// No session is told to come; those there are asked to leave by their own tasks.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn route(&self, event: Event) {
+        let actions = locked(&self.router).handle(event);
+        let lines = locked(&self.lines);
+        for action in actions {
+            let (session, tell): (SessionNo, fn(&Line)) = match action {
+                Action::Wake(session) => (session, |line| line.wake.notify_one()),
+                Action::WakeReceipts(session) => (session, |line| line.receipts.notify_one()),
+                Action::WakeBundles(session) => (session, |line| line.bundles.notify_one()),
+                Action::Recheck(session) => (session, |line| line.recheck.notify_one()),
+                Action::Close(session, why) => {
+                    if let Some(line) = lines.get(&session) {
+                        line.close(why);
+                    }
+                    continue;
+                }
+            };
+            if let Some(line) = lines.get(&session) {
+                tell(line);
+            }
+        }
+    }
+
+    /// A failure that is not of the moment ends the process: nothing more may be acknowledged.
+    pub fn noted<T>(&self, result: Result<T, QueueError>) -> Result<T, QueueError> {
+        if let Err(error) = &result
+            && *error != QueueError::Full
+        {
+            self.failed.send_replace(Some(error.clone()));
+        }
+        result
+    }
+
+    /// Judges, queues and wakes.
+    pub async fn submit(&self, submitter: DeviceId, transfer: Transfer) -> Answer {
+        let now_ms = self.now_ms();
+        let verdict = router::judge(&transfer.facts, self.trust.load().roster(), now_ms);
+        let (allowed, denied) = match verdict {
+            Verdict::Refuse(refusal) => return self.refuse_all(&transfer, refusal),
+            Verdict::Queue { allowed, denied } => (allowed, denied),
+        };
+        let (facts, hash) = (transfer.facts.clone(), transfer.header.hash());
+        let wrapped: Vec<Mailbox> = transfer.wraps.iter().map(|(mailbox, _)| mailbox.clone()).collect();
+        let submission = Submission {
+            header: transfer.header,
+            facts: transfer.facts,
+            submitter,
+            wraps: transfer.wraps.into_iter().filter(|(mailbox, _)| allowed.contains(mailbox)).collect(),
+            recipients: allowed,
+            parts: transfer.parts,
+            now_ms,
+        };
+        match self.noted(self.queue.enqueue(submission).await) {
+            Ok(Placed::Stored { sequence, relayed, .. }) => {
+                self.route(Event::Queued(wrapped));
+                let denied = self.denials(&facts, hash, sequence, denied);
+                Answer { outcome: Ok(vec![relayed]), denied }
+            }
+            Ok(Placed::IdReused) => refused(Refusal::IdReused, None),
+            Err(QueueError::Full) => refused(Refusal::StoreFull, None),
+            Err(_) => refused(Refusal::SlowDown, None),
+        }
+    }
+
+    fn refuse_all(&self, transfer: &Transfer, refusal: Refusal) -> Answer {
+        let reason = match refusal {
+            Refusal::Expired => Reason::Expired,
+            Refusal::NotPermittedOrUnknown => Reason::NotPermittedOrUnknown,
+            _ => Reason::Malformed,
+        };
+        let statement = self.refusal(&transfer.facts, transfer.header.hash(), 0, None, reason);
+        refused(refusal, Some(statement))
+    }
+
+    fn denials(&self, facts: &Header, hash: Hash, sequence: u64, denied: Vec<Mailbox>) -> Vec<SignedReceipt> {
+        let reason = Reason::NotPermittedOrUnknown;
+        denied.into_iter().map(|mailbox| self.refusal(facts, hash, sequence, Some(mailbox), reason)).collect()
+    }
+
+    fn refusal(
+        &self,
+        facts: &Header,
+        header_hash: Hash,
+        sequence: u64,
+        mailbox: Option<Mailbox>,
+        reason: Reason,
+    ) -> SignedReceipt {
+        let receipt = Receipt {
+            kind: ReceiptKind::Refused,
+            message_id: facts.message_id,
+            header_hash,
+            sequence,
+            time_ms: self.now_ms(),
+            by: Speaker::Relay(self.relay().clone()),
+            mailbox,
+            reason: Some(reason),
+            operator_ref: None,
+        };
+        self.stamp.sign_all(&[receipt]).remove(0)
+    }
+
+    /// Adds wraps to a message of this device, and wakes who can read now.
+    pub async fn add_wraps(
+        &self,
+        submitter: DeviceId,
+        message_id: MessageId,
+        wraps: Vec<(Mailbox, wire::KeyWrap)>,
+    ) -> Answer {
+        let wraps = LateWraps { message_id, submitter, wraps, now_ms: self.now_ms() };
+        match self.noted(self.queue.add_wraps(wraps).await) {
+            Ok(Wrapped::Stored { relayed, mailboxes, .. }) => {
+                self.route(Event::Queued(mailboxes));
+                Answer { outcome: Ok(relayed), denied: Vec::new() }
+            }
+            Ok(Wrapped::NoSuchMessage) => refused(Refusal::NoSuchMessage, None),
+            Err(QueueError::Full) => refused(Refusal::StoreFull, None),
+            Err(_) => refused(Refusal::SlowDown, None),
+        }
+    }
+
+    /// Keeps a statement for its author. Gives its id once it need not be sent again, and the number it settled.
+    pub async fn note(&self, receipt: SignedReceipt) -> Option<(ReceiptId, Option<u64>)> {
+        let id = receipt.id();
+        let claim = receipt.claim().ok()?;
+        let Speaker::Mailbox(mailbox) = claim.by else { return None };
+        match self.noted(self.queue.note(claim.sequence, mailbox, receipt).await) {
+            Ok(Noted::Kept { author }) => self.route(Event::ReceiptFor(author)),
+            Ok(Noted::Known) => {}
+            Ok(Noted::Groundless) => {
+                tracing::warn!(event = "receipt-groundless", sequence = claim.sequence, kind = %claim.kind);
+            }
+            Err(_) => return None,
+        }
+        Some((id, claim.kind.settles().then_some(claim.sequence)))
+    }
+
+    /// Keeps a bundle whose signer is the device that brought it.
+    pub async fn keep_bundle(&self, device: &DeviceId, bundle: SignedBundle) -> Result<(Mailbox, u64), Close> {
+        let (leaf, issuer) = bundle.signer();
+        let signer = verify_signer(leaf, issuer, &self.trust.load(), self.now_ms());
+        let signer = signer.map_err(|_| Close::BadIdentity)?;
+        let claim = bundle.verify(signer.key()).map_err(|_| Close::Protocol)?;
+        if signer.device() != Some(device) || claim.mailbox.party() != device.party {
+            return Err(Close::BadIdentity);
+        }
+        let kept = self.queue.keep_bundle(claim.mailbox.clone(), claim.batch_no, bundle).await;
+        let newest = self.noted(kept).map_err(|_| Close::OurFault)?;
+        self.route(Event::BundlePublished);
+        Ok((claim.mailbox, newest))
+    }
+
+    /// A bundle newer than the batch, for a device that may write to its mailbox.
+    pub async fn find_bundle(&self, device: &DeviceId, mailbox: &Mailbox, have: u64) -> Option<(u64, SignedBundle)> {
+        let trust = self.trust.load_full();
+        if !trust.roster().may_write(&device.party, &mailbox.party(), self.now_ms()) {
+            return None;
+        }
+        let found = self.noted(self.queue.bundle(mailbox.clone()).await).ok()??;
+        (found.0 > have).then_some(found)
+    }
+
+    /// Takes a roster that a device holds and we lack; kept on disk before it is in force.
+    pub fn take_roster(&self, roster: &SignedRoster) {
+        let bytes: Bytes = roster.to_bytes();
+        match self.trust.load().with_newer_roster(bytes.clone(), self.now_ms()) {
+            Ok(None) => {}
+            Ok(Some(newer)) => {
+                if let Err(error) = write_atomic(&self.kept_roster, &bytes, 0o600) {
+                    tracing::error!(event = "roster-not-kept", %error);
+                    return;
+                }
+                tracing::info!(event = "roster-taken", number = newer.roster().number);
+                self.trust.store(Arc::new(newer));
+                self.route(Event::RosterChanged);
+            }
+            Err(fault) => tracing::warn!(event = "roster-rejected", code = fault.code()),
+        }
+    }
+
+    /// Ends what is past its time and tells the authors.
+    pub async fn expire(&self) {
+        loop {
+            let ended = self.queue.expire(self.now_ms(), EXPIRE_BATCH).await;
+            let Ok(authors) = self.noted(ended) else { return };
+            let more = authors.len() == EXPIRE_BATCH;
+            authors.into_iter().for_each(|author| self.route(Event::ReceiptFor(author)));
+            if !more {
+                return;
+            }
+        }
+    }
+}
+
+fn refused(refusal: Refusal, statement: Option<SignedReceipt>) -> Answer {
+    Answer { outcome: Err((refusal, statement)), denied: Vec::new() }
+}

@@ -1,0 +1,72 @@
+//! Takes one submission in from its stream: frames to a whole transfer, within time and memory.
+//!
+//! Reserves the bytes that the header declares before it reads them; a slow sender is cut, an honest one comes again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use valise_host::framing::{FrameFault, FrameReceiver};
+use valise_proto::limits::SEGMENT_DEADLINE_MS;
+use valise_proto::session::Close;
+use valise_proto::transfer::{Joiner, Step, Transfer};
+use valise_proto::wire::frame::Kind;
+
+/// Memory held for a submission until the store has it.
+#[derive(Debug)]
+pub struct Reserved {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A submission that came whole.
+#[derive(Debug)]
+pub struct Received {
+    /// It.
+    pub transfer: Box<Transfer>,
+    /// Its memory.
+    pub reserved: Reserved,
+}
+
+/// One incoming stream.
+#[derive(Debug)]
+pub struct Intake {
+    /// Where frames come from.
+    pub stream: FrameReceiver,
+    /// KiB that may be on their way in at once, over all connections.
+    pub budget: Arc<Semaphore>,
+}
+
+impl Intake {
+    /// Reads to the end. None: the sender gave the stream up. The error closes the connection.
+    pub async fn receive(mut self) -> Result<Option<Received>, Close> {
+        let Some(first) = self.frame().await? else { return Ok(None) };
+        let Kind::Begin(begin) = first else { return Err(Close::Protocol) };
+        if begin.relayed.is_some() {
+            return Err(Close::Protocol); // a device proves nothing about acceptance
+        }
+        let mut joiner = Joiner::begin(begin).map_err(|_| Close::Protocol)?;
+        let kib = u32::try_from(joiner.declared_bytes().div_ceil(1024)).map_err(|_| Close::Protocol)?;
+        let budget = Arc::clone(&self.budget);
+        // The semaphore is never closed: it lives as long as the relay.
+        let Ok(permit) = budget.acquire_many_owned(kib).await else { return Ok(None) };
+        loop {
+            let Some(kind) = self.frame().await? else { return Ok(None) };
+            match joiner.push(kind).map_err(|_| Close::Protocol)? {
+                Step::More(more) => joiner = more,
+                Step::Whole(transfer) => {
+                    return Ok(Some(Received { transfer, reserved: Reserved { _permit: permit } }));
+                }
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> Result<Option<Kind>, Close> {
+        match timeout(Duration::from_millis(SEGMENT_DEADLINE_MS), self.stream.next()).await {
+            Err(_) => Err(Close::TooSlow),
+            Ok(Ok(frame)) => Ok(frame),
+            Ok(Err(FrameFault::Frame(_))) => Err(Close::Protocol),
+            Ok(Err(_)) => Ok(None),
+        }
+    }
+}

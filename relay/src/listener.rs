@@ -1,0 +1,125 @@
+//! The door: QUIC with mutual TLS. An incoming handshake becomes an admitted device, or a close with one log line.
+//!
+//! Believes the TLS library for chain, revocation and time; judges names, roles and roster itself, on every connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use quinn::{Connection, Endpoint, Incoming};
+use rustls::pki_types::CertificateDer;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use valise_certs::fault::PaperFault;
+use valise_certs::identity::{AdmittedDevice, admit_device};
+use valise_proto::session::Close;
+
+use crate::connection::{Call, turn_away};
+use crate::hub::Hub;
+use crate::queue::Queue;
+
+/// From the first packet to a finished handshake: three round trips on a satellite, with losses.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What the listener may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Doors {
+    /// Connections at once.
+    pub connections: usize,
+    /// Pending handshakes before callers must prove their address.
+    pub unproven: usize,
+}
+
+/// Accepts until told to stop, then waits for the sessions to leave.
+pub async fn listen<Q: Queue>(endpoint: Endpoint, hub: Arc<Hub<Q>>, doors: Doors, shutdown: CancellationToken) {
+    let pending = Arc::new(AtomicUsize::new(0));
+    let mut calls = JoinSet::new();
+    loop {
+        let incoming = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            Some(_) = calls.join_next() => continue,
+            incoming = endpoint.accept() => match incoming {
+                Some(incoming) => incoming,
+                None => break,
+            },
+        };
+        if calls.len() >= doors.connections {
+            incoming.refuse();
+            continue;
+        }
+        if pending.load(Ordering::Relaxed) >= doors.unproven && !incoming.remote_address_validated() {
+            // Costs the caller a round trip, and a forged address everything.
+            if incoming.may_retry() {
+                incoming.retry().ok();
+            } else {
+                incoming.refuse();
+            }
+            continue;
+        }
+        let (hub, pending, shutdown) = (Arc::clone(&hub), Arc::clone(&pending), shutdown.clone());
+        calls.spawn(answer(incoming, hub, pending, shutdown));
+    }
+    while calls.join_next().await.is_some() {}
+}
+
+async fn answer<Q: Queue>(
+    incoming: Incoming,
+    hub: Arc<Hub<Q>>,
+    pending: Arc<AtomicUsize>,
+    shutdown: CancellationToken,
+) {
+    let from = incoming.remote_address();
+    pending.fetch_add(1, Ordering::Relaxed);
+    let shaken = timeout(HANDSHAKE_DEADLINE, incoming).await;
+    pending.fetch_sub(1, Ordering::Relaxed);
+    let connection = match shaken {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            tracing::warn!(event = "handshake-refused", %from, reason = %error);
+            return;
+        }
+        Err(_) => {
+            tracing::warn!(event = "handshake-late", %from);
+            return;
+        }
+    };
+    if hub.is_draining() {
+        turn_away(&connection);
+        return;
+    }
+    let admitted = match admit(&connection, &hub) {
+        Ok(admitted) => admitted,
+        Err(fault) => {
+            let why = close_for(&fault);
+            tracing::warn!(event = "device-refused", %from, code = fault.code(), reason = %fault);
+            connection.close(why.code().into(), why.as_str().as_bytes());
+            return;
+        }
+    };
+    let device = admitted.device().clone();
+    let why = Call::serve(hub, connection, admitted, shutdown).await;
+    let why = why.map_or("by-peer", Close::as_str);
+    tracing::info!(event = "session-ended", party = %device.party, device = %device.device, why);
+}
+
+fn admit<Q: Queue>(connection: &Connection, hub: &Hub<Q>) -> Result<AdmittedDevice, PaperFault> {
+    admit_device(&chain(connection), &hub.trust(), hub.now_ms())
+}
+
+/// The chain that the peer showed, leaf first.
+pub fn chain(connection: &Connection) -> Vec<CertificateDer<'static>> {
+    let shown = connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+    shown.map(|chain| *chain).unwrap_or_default()
+}
+
+/// What a caller is told of its papers: a code, no detail.
+pub fn close_for(fault: &PaperFault) -> Close {
+    match fault.code() {
+        "CERT_EXPIRED" | "CERT_NOT_YET_VALID" => Close::CertificateExpired,
+        "CERT_REVOKED" => Close::Revoked,
+        "NOT_ENROLLED" => Close::NotEnrolled,
+        _ => Close::BadIdentity,
+    }
+}
