@@ -14,6 +14,7 @@ pub mod config;
 pub mod endpoint;
 pub mod entropy;
 pub mod executor;
+pub mod exit;
 pub mod framing;
 pub mod keyfile;
 pub mod ledger;

@@ -37,8 +37,10 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Closing the file gives the lock back; emptying it keeps a stale number out of an error.
+        // Emptied, so that no stale number gets into an error. Unlocked by name, because closing is not enough
+        // while a child that is just being started still holds a copy of the file.
         self.0.set_len(0).ok();
+        self.0.unlock().ok();
     }
 }
 
