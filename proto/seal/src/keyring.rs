@@ -37,7 +37,7 @@ impl Keyring {
         let Some(oldest) = confirmed.epochs.first() else { return Vec::new() };
         let useless = |epoch: &EpochSecret| {
             let last_use_ms = epoch.public().not_after_ms.max(oldest.not_before_ms);
-            epoch.public().no < oldest.no && last_use_ms + SEED_KEPT_MS < now_ms
+            epoch.public().no < oldest.no && last_use_ms.saturating_add(SEED_KEPT_MS) < now_ms
         };
         epochs.extract_if(.., |_, epoch| useless(epoch)).map(|(id, _)| id).collect()
     }

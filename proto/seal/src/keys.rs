@@ -227,6 +227,7 @@ mod tests {
         }
     }
 
+    /// [S-48]
     #[test]
     fn secrets_are_silent() {
         let kem = DeviceKemSecret::from_seed(&[7; 32]);

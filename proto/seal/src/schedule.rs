@@ -150,6 +150,7 @@ mod tests {
         assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
     }
 
+    /// [S-48]
     #[test]
     fn keys_are_silent() {
         let cek = Cek::from_bytes(&[7; 32]);

@@ -38,6 +38,7 @@ pub struct BadEpochKey {
 #[error("the key wrap does not open")]
 pub struct WrapFault;
 
+/// Binds the wrap to its mailbox, to its epoch, and through the header hash ([S-9]) to all that the author signed.
 fn info(mailbox: &Mailbox, prekey_id: &PrekeyId, header_hash: &Hash) -> Vec<u8> {
     let name = mailbox.as_str().as_bytes();
     let len = u8::try_from(name.len()).expect("invariant: a mailbox has at most 65 characters");

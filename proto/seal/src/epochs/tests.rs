@@ -72,7 +72,7 @@ fn week_after_week_a_batch_follows_the_one_before() {
     assert_eq!(second.devices, first.devices);
 
     let long_after = later + EPOCH_MS + 40 * DAY_MS;
-    assert!(second.usable(long_after).late, "the newest epoch is the last resort of a silent mission");
+    assert!(second.usable(long_after).late, "[S-44]: the newest epoch is the last resort");
     let (third, _) = mission.next(Some(&signed_second), long_after).unwrap();
     assert_eq!((third.batch_no, numbers(&third)), (3, vec![3]), "what is past is not stated again");
 }
