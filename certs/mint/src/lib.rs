@@ -1,1 +1,18 @@
-//! Placeholder map.
+//! Papers: who makes them. A root, CAs, leaves, revocation lists, rosters, and a whole lab; `valisectl` is its face.
+//!
+//! Rooms: [`keys`] Ed25519 keys as OpenSSL reads them · [`mint`] and [`papers`] certificates · [`crl`] revocation lists · [`roster`]
+//! agreements and signing · [`parties`] the federation's list · [`lab`] and [`layout`] `init` · [`cli`] arguments,
+//! output and exit codes. Checks nothing: that is `valise-certs`, and it does not trust this crate.
+
+#![warn(missing_docs)]
+
+pub mod cli;
+pub mod crl;
+pub mod fault;
+pub mod keys;
+pub mod lab;
+pub mod layout;
+pub mod mint;
+pub mod papers;
+pub mod parties;
+pub mod roster;

@@ -1,2 +1,9 @@
-//! Placeholder.
-fn main() {}
+//! `valisectl`: the administrator's tool. Everything is in the library; this hands over the arguments.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+fn main() -> anyhow::Result<ExitCode> {
+    valise_mint::cli::run(std::env::args_os()).context("cannot write the answer")
+}

@@ -1,0 +1,138 @@
+//! `valisectl`: arguments in, one answer out, exit codes that scripts rely on.
+//!
+//! The answer is JSON on standard output and nothing else goes there; hints for people go to standard error.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use valise_host::clock::{Clock, SystemClock};
+use valise_host::entropy::OsEntropy;
+use valise_proto::names::TrustDomain;
+
+use crate::fault::{Exit, MintFault};
+use crate::lab::{InitRequest, Lab, init};
+use crate::parties::PartyArg;
+
+/// Makes and keeps the papers of a federation.
+#[derive(Debug, Parser)]
+#[command(name = "valisectl", version, about)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Print errors as one line of JSON, and no hints
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a whole federation on this machine: root, CAs, papers, roster, configurations
+    Init {
+        /// Where: a directory that is absent or empty
+        dir: PathBuf,
+        /// Who: two letters are a bureau, more a mission; `bureau:NAME` and `mission:NAME` say otherwise
+        #[arg(long = "party", value_name = "NAME", required = true, num_args = 1..)]
+        parties: Vec<String>,
+        /// The trust domain, a DNS name
+        #[arg(long, default_value = "i24.example")]
+        domain: String,
+        /// Where the relay is to listen (UDP); port 0 takes one that is free now
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: SocketAddr,
+    },
+}
+
+/// Runs the program on its arguments, the first of which is its name.
+pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> io::Result<ExitCode> {
+    let args: Vec<_> = args.into_iter().collect();
+    let json = args.iter().any(|arg| arg == "--json");
+    match Args::try_parse_from(&args) {
+        Ok(args) => match answer(&args) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(fault) => refuse(&fault, args.json),
+        },
+        Err(error) if json && error.use_stderr() => {
+            let text = error.to_string();
+            let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+            let line = what.split_whitespace().collect::<Vec<_>>().join(" ");
+            report("USAGE", &line, "run `valisectl --help`", Exit::Usage)
+        }
+        Err(error) => {
+            let code = if error.use_stderr() { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS };
+            error.print()?;
+            Ok(code)
+        }
+    }
+}
+
+fn answer(args: &Args) -> Result<(), MintFault> {
+    let Verb::Init { dir, parties, domain, listen } = &args.verb;
+    let help = "give --domain a DNS name in lower case, such as i24.example";
+    let request = InitRequest {
+        dir: dir.clone(),
+        parties: parties.iter().map(|text| PartyArg::parse(text)).collect::<Result<_, _>>()?,
+        domain: TrustDomain::new(domain).map_err(|error| MintFault::input("BAD_DOMAIN", error, help))?,
+        listen: *listen,
+    };
+    let lab = init(&request, SystemClock.now_ms(), Arc::new(OsEntropy))?;
+    let shown = show(&lab, !args.json);
+    shown.map_err(MintFault::io("standard output".as_ref(), "write to"))
+}
+
+/// The contract, then how to go on.
+fn show(lab: &Lab, hints: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, lab)?;
+    writeln!(out)?;
+    out.flush()?;
+    if !hints {
+        return Ok(());
+    }
+    let mut err = io::stderr().lock();
+    writeln!(err, "Federation {} stands in {}. To start it:", lab.domain, lab.dir.display())?;
+    writeln!(err, "  valise-relay --config {}", lab.relay.config.display())?;
+    for party in &lab.parties {
+        writeln!(err, "  valised --config {}", party.config.display())?;
+    }
+    if let Some(party) = lab.parties.first() {
+        writeln!(err, "and to look in as {}:", party.name)?;
+        writeln!(err, "  valise --socket {} status", party.socket.display())?;
+    }
+    Ok(())
+}
+
+fn refuse(fault: &MintFault, json: bool) -> io::Result<ExitCode> {
+    if json {
+        return report(fault.code(), &fault.to_string(), fault.help(), fault.exit());
+    }
+    let mut err = io::stderr().lock();
+    writeln!(err, "valisectl: {fault}")?;
+    writeln!(err, "  {}", fault.help())?;
+    Ok(ExitCode::from(fault.exit() as u8))
+}
+
+/// The one line of an error (the same in every tool).
+#[derive(Serialize)]
+struct Refusal<'a> {
+    error: Report<'a>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    code: &'a str,
+    message: &'a str,
+    help: &'a str,
+    exit: u8,
+}
+
+fn report(code: &str, message: &str, help: &str, exit: Exit) -> io::Result<ExitCode> {
+    let error = Report { code, message, help, exit: exit as u8 };
+    let line = serde_json::to_string(&Refusal { error })?;
+    writeln!(io::stderr().lock(), "{line}")?;
+    Ok(ExitCode::from(exit as u8))
+}
