@@ -131,6 +131,8 @@ mod tests {
         assert_eq!(opened(&br, &wrap, &HASH).unwrap().as_bytes(), cek.as_bytes());
         assert_eq!(opened(&br, &wrap, &Hash([9; 32])).err(), Some(WrapFault), "another header");
         assert_eq!(opened(&minustah, &wrap, &HASH).err(), Some(WrapFault), "another mailbox");
+        let misaddressed = KeyWrap { mailbox: "bs".into(), ..wrap.clone() };
+        assert_eq!(opened(&br, &misaddressed, &HASH).err(), Some(WrapFault), "our key, another's label");
         let relabelled = KeyWrap {
             mailbox: "minustah".into(),
             prekey_id: Bytes::copy_from_slice(&minustah.epoch.prekey_id()),
