@@ -3,6 +3,7 @@
 //! Never falls back to anything weaker: an operating system without randomness ends the process.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand_core::{TryCryptoRng, TryRng};
@@ -43,6 +44,33 @@ impl TryRng for OsEntropy {
 }
 
 impl TryCryptoRng for OsEntropy {}
+
+/// Any source as a `rand_core` `CryptoRng`, for libraries that ask for one.
+#[derive(Clone)]
+pub struct Dice(pub Arc<dyn Entropy>);
+
+impl TryRng for Dice {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut out = [0; 4];
+        self.0.fill(&mut out);
+        Ok(u32::from_le_bytes(out))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut out = [0; 8];
+        self.0.fill(&mut out);
+        Ok(u64::from_le_bytes(out))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        self.0.fill(out);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Dice {}
 
 /// Random bytes from the operating system.
 pub fn random<const N: usize>() -> [u8; N] {

@@ -114,6 +114,8 @@ pub enum Action {
         /// At most so many.
         max: usize,
     },
+    /// A signing certificate that what follows is judged by.
+    KeepLeaf(wire::SigningLeaf),
     /// The relay holds these statements.
     StatementsTaken(Vec<ReceiptId>),
     /// Judge and keep a bundle.
@@ -269,6 +271,7 @@ impl DeviceSession {
                 actions.extend(self.pull_statements());
                 Ok(actions)
             }
+            Kind::SigningLeaf(leaf) => Ok(vec![Action::KeepLeaf(leaf)]),
             Kind::Bundle(bundle) => {
                 let bundle = SignedBundle::received(bundle).map_err(|_| Close::Protocol)?;
                 Ok(vec![Action::TakeBundle(Box::new(bundle))])
