@@ -14,6 +14,10 @@ use valise_proto::receipt::{Receipt, SignedReceipt};
 use valise_proto::signing::KeyId;
 use valise_proto::wire;
 
+#[cfg(test)]
+mod conformance;
+pub mod sqlite;
+
 /// The relay's number of an envelope, from 1, in order of acceptance.
 pub type Sequence = u64;
 
@@ -28,7 +32,7 @@ pub struct Submission {
     pub submitter: DeviceId,
     /// The addressees that agreements allow. Those refused are not here.
     pub recipients: Vec<Mailbox>,
-    /// Wraps that came with it, for some or all of `recipients`.
+    /// Wraps that came with it, for some or all of `recipients`; one for another mailbox is dropped.
     pub wraps: Vec<(Mailbox, wire::KeyWrap)>,
     /// Ciphertext segments of each part, in order.
     pub parts: Vec<Vec<Bytes>>,
@@ -102,7 +106,7 @@ pub struct Entry {
     pub sequence: Sequence,
     /// Its order.
     pub precedence: Precedence,
-    /// Unix milliseconds; not handed out after.
+    /// Unix milliseconds; not handed out from then on.
     pub expires_ms: u64,
     /// Ciphertext bytes, for scheduling.
     pub bytes: u64,
@@ -137,8 +141,8 @@ pub struct Depth {
 /// Why a verb failed. `Full` may be tried again; after `Failed` the process ends and a restart reads again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {
-    /// What rests is not what was written.
-    #[error("the queue is damaged: {0}")]
+    /// What rests is not what was written. Of this question only: others go on.
+    #[error("the queue is damaged: {0}; keep its files, then restore all of them from one backup")]
     Damaged(String),
     /// A write or sync failed; nothing is acknowledged any more.
     #[error("the queue failed and takes no more: {0}; the relay ends and must be started again")]
@@ -148,7 +152,8 @@ pub enum QueueError {
     Full,
 }
 
-/// Signs what the queue itself states: `relayed` and `expired`. One signature may cover a commit group.
+/// Signs what the queue itself states: `relayed` and `expired`. One signature may cover a commit group, of at most
+/// `RECEIPT_LEAVES_MAX` receipts; as many come back, in order.
 pub trait Stamp: Send + Sync + 'static {
     /// Which relay speaks.
     fn relay(&self) -> &RelayId;
@@ -160,34 +165,61 @@ type Answer<T> = Result<T, QueueError>;
 
 /// The contract every backend keeps; `conformance` holds each to it.
 pub trait Queue: Send + Sync + 'static {
-    /// Stores an envelope: body once, wrap once per mailbox. Idempotent by submitter and message id.
+    /// Stores an envelope: body once, an entry per recipient, wrap once per mailbox. An entry without its wrap is
+    /// not handed out. Idempotent by submitter and message id; a retry fills wraps that were still missing, so
+    /// the mailboxes of its wraps are to be woken whether it was fresh or not. `keep_leaf` of the author comes first.
     fn enqueue(&self, submission: Submission) -> impl Future<Output = Answer<Placed>> + Send;
 
-    /// Adds or replaces wraps of a message accepted before.
+    /// Adds or replaces wraps of a message accepted before: all, or none when one is for another mailbox. An entry
+    /// that ended meanwhile is passed over.
     fn add_wraps(&self, wraps: LateWraps) -> impl Future<Output = Answer<Wrapped>> + Send;
 
     /// Keeps a recipient's statement for the author's device. `sequence` and `mailbox` say which entry it is about;
-    /// one that settles lets the entry go in the same commit. At most one statement of a kind per entry.
-    fn note(&self, sequence: Sequence, mailbox: Mailbox, receipt: SignedReceipt)
-    -> impl Future<Output = Answer<Noted>> + Send;
+    /// one that settles lets the entry go in the same commit. At most one statement of a kind per entry. Groundless
+    /// unless the entry was handed out and the receipt is that mailbox's, about that message, header and number.
+    /// Whether its signature holds was judged before.
+    fn note(
+        &self,
+        sequence: Sequence,
+        mailbox: Mailbox,
+        receipt: SignedReceipt,
+    ) -> impl Future<Output = Answer<Noted>> + Send;
 
     /// Ends what is past its time at `now_ms`, at most `max` entries, with signed receipts; the authors to be told.
+    /// Forgets, as many at most, envelopes that ended and are so old that no replay of them would be taken.
     fn expire(&self, now_ms: u64, max: usize) -> impl Future<Output = Answer<Vec<DeviceId>>> + Send;
 
     /// The next entries of a mailbox by precedence, then number, without those in `skip` and the expired.
-    fn next(&self, mailbox: Mailbox, skip: BTreeSet<Sequence>, max: usize, now_ms: u64)
-    -> impl Future<Output = Answer<Vec<Entry>>> + Send;
+    fn next(
+        &self,
+        mailbox: Mailbox,
+        skip: BTreeSet<Sequence>,
+        max: usize,
+        now_ms: u64,
+    ) -> impl Future<Output = Answer<Vec<Entry>>> + Send;
 
-    /// An entry's envelope without its segments; none when it was settled meanwhile.
-    fn outgoing(&self, sequence: Sequence, mailbox: Mailbox) -> impl Future<Output = Answer<Option<Outgoing>>> + Send;
+    /// An entry's envelope without its segments; none when it was settled meanwhile, or waits for its wrap.
+    fn outgoing(
+        &self,
+        sequence: Sequence,
+        mailbox: Mailbox,
+    ) -> impl Future<Output = Answer<Option<Outgoing>>> + Send;
 
-    /// One ciphertext segment; none when it was settled meanwhile.
-    fn segment(&self, sequence: Sequence, part: u32, index: u32)
-    -> impl Future<Output = Answer<Option<Bytes>>> + Send;
+    /// One ciphertext segment, exactly as submitted; none when every entry of the envelope was settled meanwhile.
+    fn segment(
+        &self,
+        sequence: Sequence,
+        part: u32,
+        index: u32,
+    ) -> impl Future<Output = Answer<Option<Bytes>>> + Send;
 
     /// Receipts for a device, oldest first, without those in `skip`.
-    fn receipts(&self, device: DeviceId, skip: BTreeSet<[u8; 16]>, max: usize)
-    -> impl Future<Output = Answer<Vec<SignedReceipt>>> + Send;
+    fn receipts(
+        &self,
+        device: DeviceId,
+        skip: BTreeSet<[u8; 16]>,
+        max: usize,
+    ) -> impl Future<Output = Answer<Vec<SignedReceipt>>> + Send;
 
     /// Forgets receipts that the device holds durably.
     fn forget(&self, device: DeviceId, ids: Vec<[u8; 16]>) -> impl Future<Output = Answer<()>> + Send;
@@ -196,12 +228,19 @@ pub trait Queue: Send + Sync + 'static {
     fn keep_leaf(&self, key: KeyId, leaf: wire::SigningLeaf) -> impl Future<Output = Answer<()>> + Send;
 
     /// Keeps a mailbox's bundle when its batch is newer; the newest batch number held afterwards.
-    fn keep_bundle(&self, mailbox: Mailbox, batch_no: u64, bundle: SignedBundle)
-    -> impl Future<Output = Answer<u64>> + Send;
+    fn keep_bundle(
+        &self,
+        mailbox: Mailbox,
+        batch_no: u64,
+        bundle: SignedBundle,
+    ) -> impl Future<Output = Answer<u64>> + Send;
 
     /// A mailbox's newest bundle and its batch number.
     fn bundle(&self, mailbox: Mailbox) -> impl Future<Output = Answer<Option<(u64, SignedBundle)>>> + Send;
 
     /// How much is held.
     fn depth(&self) -> impl Future<Output = Answer<Depth>> + Send;
+
+    /// Resolves, with the reason, once the backend takes nothing more; never before. The relay then ends.
+    fn failure(&self) -> impl Future<Output = String> + Send;
 }

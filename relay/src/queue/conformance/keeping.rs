@@ -1,0 +1,97 @@
+//! Stories of keeping: receipts until they are taken, bundles, certificates; all of it over a restart.
+
+use bytes::Bytes;
+use valise_proto::kinds::ReceiptKind::{Delivered, Opened};
+use valise_proto::wire;
+
+use super::Lab;
+use super::cast::{bundle, device, fr, fr_leaf, mail, mailbox, message, next};
+use crate::queue::{Depth, Queue};
+
+pub(crate) async fn receipts_come_oldest_first_to_their_own_device(lab: &impl Lab) {
+    let queue = lab.open();
+    let mut expected = Vec::new();
+    for id in 1..=4 {
+        let sequence = message(id).place(&queue).await;
+        let receipt = message(id).stated(sequence, "br", Delivered);
+        queue.note(sequence, mailbox("br"), receipt.clone()).await.unwrap();
+        expected.push(receipt);
+    }
+    assert_eq!(mail(&queue, fr()).await, expected);
+    assert!(mail(&queue, device("fr", "gw2")).await.is_empty());
+    let some = queue.receipts(fr(), [expected[0].id(), expected[2].id()].into(), 1).await.unwrap();
+    assert_eq!(some, [expected[1].clone()]);
+
+    queue.forget(device("fr", "gw2"), vec![expected[0].id()]).await.unwrap();
+    assert_eq!(mail(&queue, fr()).await.len(), 4, "another device forgets nothing of ours");
+    let taken = vec![expected[0].id(), expected[3].id(), [0; 16]];
+    queue.forget(fr(), taken.clone()).await.unwrap();
+    queue.forget(fr(), taken).await.unwrap();
+    assert_eq!(mail(&queue, fr()).await, expected[1..3]);
+}
+
+pub(crate) async fn only_a_newer_bundle_is_kept(lab: &impl Lab) {
+    let queue = lab.open();
+    assert!(queue.bundle(mailbox("br")).await.unwrap().is_none());
+    for (batch_no, newest) in [(2, 2), (1, 2), (2, 2), (5, 5), (4, 5)] {
+        let held = queue.keep_bundle(mailbox("br"), batch_no, bundle("br", batch_no)).await.unwrap();
+        assert_eq!(held, newest, "batch {batch_no}");
+    }
+    lab.close(queue).await;
+    let queue = lab.open();
+    assert_eq!(queue.bundle(mailbox("br")).await.unwrap(), Some((5, bundle("br", 5))));
+    assert!(queue.bundle(mailbox("br/fugitives")).await.unwrap().is_none());
+}
+
+pub(crate) async fn a_renewed_certificate_replaces_the_one_before(lab: &impl Lab) {
+    let queue = lab.open();
+    message(1).place(&queue).await;
+    let signer = message(1).submission().facts.sender_key_id;
+    let renewed = wire::SigningLeaf { leaf: Bytes::from_static(b"renewed"), issuer: fr_leaf().issuer };
+    for leaf in [fr_leaf(), renewed] {
+        queue.keep_leaf(signer, leaf.clone()).await.unwrap();
+        assert_eq!(queue.outgoing(1, mailbox("br")).await.unwrap().unwrap().leaf, leaf);
+    }
+}
+
+pub(crate) async fn a_restart_keeps_everything(lab: &impl Lab) {
+    let queue = lab.open();
+    for id in 1..=3 {
+        message(id).place(&queue).await;
+    }
+    let opened = message(2).stated(2, "br", Opened);
+    queue.note(2, mailbox("br"), opened.clone()).await.unwrap();
+    let delivered = message(1).stated(1, "br", Delivered);
+    queue.note(1, mailbox("br"), delivered.clone()).await.unwrap();
+    queue.keep_bundle(mailbox("br"), 1, bundle("br", 1)).await.unwrap();
+    let before = queue.depth().await.unwrap();
+    lab.close(queue).await;
+
+    let queue = lab.open();
+    assert_eq!(next(&queue, "br").await, [2, 3]);
+    assert_eq!(mail(&queue, fr()).await, [opened, delivered]);
+    assert_eq!(queue.segment(3, 0, 0).await.unwrap(), Some(Bytes::from(vec![3; 272])));
+    assert_eq!(queue.bundle(mailbox("br")).await.unwrap().map(|(batch_no, _)| batch_no), Some(1));
+    assert_eq!(queue.depth().await.unwrap(), before);
+}
+
+pub(crate) async fn the_depth_is_what_is_held(lab: &impl Lab) {
+    let queue = lab.open();
+    let of = |entries, receipts, sequence| Depth { entries, receipts, sequence };
+    assert_eq!(queue.depth().await.unwrap(), Depth::default());
+    let mut shared = message(1);
+    shared.to = vec![("br", true), ("jp", true), ("minustah", false)];
+    shared.place(&queue).await;
+    message(2).place(&queue).await;
+    assert_eq!(queue.depth().await.unwrap(), of(4, 0, 2));
+    let receipt = shared.stated(1, "br", Delivered);
+    queue.note(1, mailbox("br"), receipt.clone()).await.unwrap();
+    queue.note(1, mailbox("br"), shared.stated(1, "br", Opened)).await.unwrap();
+    assert_eq!(queue.depth().await.unwrap(), of(3, 2, 2));
+    queue.forget(fr(), vec![receipt.id()]).await.unwrap();
+    assert_eq!(queue.depth().await.unwrap(), of(3, 1, 2));
+    queue.expire(u64::MAX, 2).await.unwrap();
+    assert_eq!(queue.depth().await.unwrap(), of(1, 3, 2));
+    queue.expire(u64::MAX, 2).await.unwrap();
+    assert_eq!(queue.depth().await.unwrap(), of(0, 4, 2));
+}
