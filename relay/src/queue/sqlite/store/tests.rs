@@ -80,13 +80,16 @@ fn all_that_waits_shares_one_commit_and_one_signature() {
     let leaf = crate::queue::conformance::cast::fr_leaf();
     let signer = message(1).submission().facts.sender_key_id;
     let (keep, kept) = ask(|reply| Op::write(0, move |group| keep::keep_leaf(group, &signer, &leaf), reply));
-    bench.store.apply([settle].into_iter().chain(placing).chain([late, keep]).collect());
+    let (retry, same) = enqueue(&message(2));
+    bench.store.apply([settle].into_iter().chain(placing).chain([retry, late, keep]).collect());
 
     assert_eq!(bench.store.ledger.commit_no(), commits + 1);
     assert_eq!(bench.stamp.signatures(), signatures + 1);
     assert_eq!(answered(settled).unwrap(), Noted::Kept { author: fr() });
     assert_eq!(answered(ended).unwrap(), [fr()]);
     answered(kept).unwrap();
+    let Placed::Stored { sequence: 2, relayed, fresh: false } = answered(same).unwrap() else { panic!() };
+    assert_eq!(relayed.verify(&hub_key()).unwrap().sequence, 2, "a proof is found before it is signed");
     for (waiting, number) in placed.into_iter().zip(2..) {
         let Placed::Stored { sequence, relayed, fresh: true } = answered(waiting).unwrap() else { panic!() };
         assert_eq!((sequence, relayed.verify(&hub_key()).unwrap().sequence), (number, number));
