@@ -1,4 +1,4 @@
-//! Names on certificates: one entity, one URI, one DNS name, each made from the other (DESIGN of names: CERTIFICATES.md).
+//! Names on certificates: one entity, one URI, one DNS name, each made from the other (see CERTIFICATES.md).
 //!
 //! The DNS name is what the TLS library can constrain, the URI is what people and rules mean. Knows no roster.
 

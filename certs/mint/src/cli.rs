@@ -136,3 +136,42 @@ fn report(code: &str, message: &str, help: &str, exit: Exit) -> io::Result<ExitC
     writeln!(io::stderr().lock(), "{line}")?;
     Ok(ExitCode::from(exit as u8))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exit_of(args: &[&str]) -> ExitCode {
+        run(["valisectl"].iter().chain(args).map(|arg| (*arg).into())).unwrap()
+    }
+
+    #[test]
+    fn refusals_have_the_exit_codes_that_scripts_rely_on() {
+        let occupied = env!("CARGO_MANIFEST_DIR");
+        assert_eq!(exit_of(&["init"]), ExitCode::from(2));
+        assert_eq!(exit_of(&["--json", "enrol"]), ExitCode::from(2));
+        assert_eq!(exit_of(&["init", "x", "--party", "fr", "--listen", "nowhere"]), ExitCode::from(2));
+        assert_eq!(exit_of(&["init", occupied, "--party", "fr", "--json"]), ExitCode::from(11));
+        assert_eq!(exit_of(&["init", "x", "--party", "FR"]), ExitCode::from(11));
+        assert_eq!(exit_of(&["init", "x", "--party", "fr", "--domain", "example"]), ExitCode::from(11));
+        assert_eq!(exit_of(&["--version"]), ExitCode::SUCCESS);
+    }
+
+    #[test]
+    fn parties_are_given_together_or_one_by_one() {
+        for args in
+            [&["--party", "fr", "br", "minustah"][..], &["--party", "fr", "--party", "br", "minustah"]]
+        {
+            let args = ["valisectl", "init", "lab"].iter().chain(args);
+            let Verb::Init { parties, dir, .. } = Args::try_parse_from(args).unwrap().verb;
+            assert_eq!((parties, dir), (["fr", "br", "minustah"].map(String::from).to_vec(), "lab".into()));
+        }
+    }
+
+    #[test]
+    fn an_error_is_one_line_of_json() {
+        let error = Report { code: "NOT_EMPTY", message: "a\nb", help: "h", exit: 11 };
+        let line = serde_json::to_string(&Refusal { error }).unwrap();
+        assert_eq!(line, r#"{"error":{"code":"NOT_EMPTY","message":"a\nb","help":"h","exit":11}}"#);
+    }
+}

@@ -16,3 +16,6 @@ pub mod mint;
 pub mod papers;
 pub mod parties;
 pub mod roster;
+
+#[cfg(test)]
+mod matrix_tests;
