@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use valise_certs::Trust;
@@ -190,7 +191,8 @@ impl Builder<'_> {
     /// Writes what is no secret. The directory around it is private, and nothing replaces it in its place until it
     /// has been synced as a whole.
     fn write(&self, path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), MintFault> {
-        let file = fs::File::create_new(path).map_err(MintFault::io(path, "write"))?;
+        let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
+        let file = opened.map_err(MintFault::io(path, "write"))?;
         io::Write::write_all(&mut &file, bytes.as_ref()).map_err(MintFault::io(path, "write"))?;
         file.sync_all().map_err(MintFault::io(path, "sync"))
     }
