@@ -109,10 +109,16 @@ fn refuse_usage(fault: &clap::Error, voice: &mut Voice<'_>) -> ExitCode {
         voice.say(fault.to_string().trim_end());
         return ExitCode::Done;
     }
+    let help = "see `valise --help` and `valise VERB --help`";
+    if fault.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let message = "no verb is given: send, inbox, show, ack, track or status";
+        return voice.refuse(DeskError::usage("usage", message, help).into());
+    }
     let text = fault.to_string();
-    let sentence = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let sentence: Vec<_> = sentence.take_while(|line| !line.starts_with("Usage:")).collect();
-    let message = sentence.join(" ");
-    let message = message.strip_prefix("error: ").unwrap_or(&message);
-    voice.refuse(DeskError::usage("usage", message, "see `valise --help` and `valise VERB --help`").into())
+    // Clap writes a paragraph: what happened, a tip or a list, the usage, where to read on. The first two are kept.
+    let said = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said = said.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let said = said.collect::<Vec<_>>().join("; ").replace(":; ", ": ");
+    let message = said.strip_prefix("error: ").unwrap_or(&said);
+    voice.refuse(DeskError::usage("usage", message, help).into())
 }

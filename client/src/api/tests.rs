@@ -3,16 +3,27 @@
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use tokio_util::sync::CancellationToken;
+
 use super::fake::{Office, RECEIVED, SENT, Scratch};
-use super::{LocalSocket, SOCKET_PATH_MAX};
+use super::peer::{Peer, Rights};
+use super::{LocalSocket, SOCKET_PATH_MAX, routes};
 use crate::answer::State;
 use crate::exit::{DeskError, ExitCode};
 
 /// Sends one raw request and gives status and body.
 fn ask(office: &Office, head: &str, body: &[u8]) -> (u16, String) {
-    let mut stream = UnixStream::connect(office.socket()).unwrap();
+    ask_at(&office.socket(), head, body)
+}
+
+fn ask_at(socket: &Path, head: &str, body: &[u8]) -> (u16, String) {
+    let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let len = body.len();
     write!(stream, "{head}\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n")
@@ -233,6 +244,57 @@ fn a_wait_ends_when_the_daemon_stops() {
     assert!(!office.socket().exists(), "the socket goes with the daemon");
 }
 
+/// A doorway where the kernel says that everybody is user 1004.
+struct Strangers(tokio::net::UnixListener);
+
+impl Listener for Strangers {
+    type Io = tokio::net::UnixStream;
+    type Addr = Peer;
+
+    async fn accept(&mut self) -> (Self::Io, Peer) {
+        (self.0.accept().await.unwrap().0, Peer { uid: 1004 })
+    }
+
+    fn local_addr(&self) -> std::io::Result<Peer> {
+        Ok(Peer { uid: 1004 })
+    }
+}
+
+impl Connected<IncomingStream<'_, Strangers>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Strangers>) -> Self {
+        *stream.remote_addr()
+    }
+}
+
+#[test]
+fn a_neighbour_is_refused_on_every_route_and_the_desk_hears_nothing() {
+    let office = Office::open();
+    office.desk.receive("s", b"b", &[]);
+    let door = office.scratch.path().join("other.sock");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let desk = Arc::clone(&office.desk);
+    let rights = Rights { own_uid: 1003, shared: false };
+    let router = routes::router(desk, rights, CancellationToken::new());
+    let listener = Strangers(runtime.block_on(async { tokio::net::UnixListener::bind(&door) }).unwrap());
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    runtime.spawn(axum::serve(listener, service).into_future());
+    let json = "POST /v1/messages HTTP/1.1\r\nContent-Type: application/json";
+    let heads = [
+        json.to_owned(),
+        format!("GET /v1/messages/{RECEIVED} HTTP/1.1"),
+        format!("POST /v1/messages/{RECEIVED}/ack HTTP/1.1"),
+        "GET /v1/livez HTTP/1.1".to_owned(),
+        "GET /nothing HTTP/1.1".to_owned(),
+    ];
+    for head in heads {
+        let (status, body) = ask_at(&door, &head, br#"{"to":["br"],"body":"x"}"#);
+        assert_eq!((refusal(&body), status), (("not-this-user".to_owned(), 4), 403), "{head}");
+    }
+    let books = office.desk.books();
+    assert!(books.sent.is_empty() && books.acks.is_empty());
+    assert_eq!(books.received.as_ref().unwrap().line.state, State::Delivered);
+}
+
 #[test]
 fn the_socket_is_for_its_owner_alone() {
     let office = Office::open();
@@ -242,7 +304,7 @@ fn the_socket_is_for_its_owner_alone() {
     assert_eq!(std::fs::read_dir(office.scratch.path()).unwrap().count(), 1, "no temporary name is left");
 }
 
-fn bind(path: &std::path::Path, group: Option<u32>) -> Result<LocalSocket, DeskError> {
+fn bind(path: &Path, group: Option<u32>) -> Result<LocalSocket, DeskError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(LocalSocket::bind(path, group))
 }

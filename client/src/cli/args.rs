@@ -8,15 +8,28 @@ use valise_proto::kinds::Precedence;
 
 use super::span::parse_span;
 use crate::answer::State;
+use crate::exit::ExitCode;
 
-/// Exit codes, as every tool of Valise ends.
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 internal, 2 usage, 3 daemon not reachable, 4 local permission, 5 not \
-allowed by agreement, 6 peer not trusted, 7 state not reached in time, 8 refused, unopenable or expired, 9 store \
-locked or unreadable, 10 nothing found (with --exit-status), 11 input invalid, 75 try later";
+/// Columns that help is written for.
+const HELP_COLUMNS: usize = 100;
+
+/// The exit codes, as every tool of Valise ends, in lines that fit.
+fn exit_codes() -> String {
+    let mut lines = vec!["Exit codes:".to_owned()];
+    for (at, code) in ExitCode::ALL.into_iter().enumerate() {
+        let entry =
+            format!(" {} {code}{}", code.number(), if at + 1 < ExitCode::ALL.len() { "," } else { "" });
+        match lines.last_mut() {
+            Some(line) if line.len() + entry.len() <= HELP_COLUMNS => line.push_str(&entry),
+            Some(_) | None => lines.push(format!(" {entry}")),
+        }
+    }
+    lines.join("\n")
+}
 
 /// Sends and reads messages through the daemon of this desk.
 #[derive(Debug, Parser)]
-#[command(name = "valise", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "valise", version, after_help = exit_codes())]
 pub(super) struct Args {
     /// The daemon's socket; else the environment variable VALISE_SOCKET.
     #[arg(long, global = true, value_name = "PATH")]
@@ -105,7 +118,7 @@ mod tests {
         command.build();
         let helps = command.get_subcommands_mut().map(|verb| verb.render_help().to_string());
         for help in helps.collect::<Vec<_>>().into_iter().chain([Args::command().render_help().to_string()]) {
-            assert!(help.lines().count() <= 40, "{help}");
+            assert!(help.lines().count() <= 40 && help.lines().all(|line| line.len() <= 110), "{help}");
         }
     }
 }
