@@ -10,12 +10,18 @@ use super::send::words;
 use super::voice::Voice;
 use super::{Ended, plain};
 use crate::answer::{ErrorBody, Outcome, SendAnswer, State, WaitAnswer};
+use crate::api::WAIT_MAX_MS;
 use crate::exit::{DeskError, ExitCode};
 
 /// A slice of waiting when a person watches: also how long nothing is said at first.
 const SLICE_WATCHED: Duration = Duration::from_secs(1);
 /// A slice of waiting when a script does; below the longest the daemon allows.
 const SLICE_UNWATCHED: Duration = Duration::from_secs(30);
+
+const _: () = assert!(
+    SLICE_UNWATCHED.as_millis() <= WAIT_MAX_MS as u128,
+    "the daemon grants a whole slice: no slice is asked for twice"
+);
 
 /// Waits, then says the answer once.
 pub(super) async fn wait(
