@@ -71,8 +71,8 @@ pub struct InboxLine {
     pub id: String,
     /// The sender's mailbox.
     pub from: String,
-    /// The mailboxes it is addressed to, in the order of the header.
-    pub to: Vec<String>,
+    /// Our mailbox that it came to.
+    pub to: String,
     /// The subject, empty when there is none. Foreign text.
     pub subject: String,
     /// What the relay saw of its kind: `message`, `notice`, …
@@ -178,30 +178,26 @@ pub struct LinkStatus {
     pub rtt_ms: Option<f64>,
 }
 
-/// How many messages sent here stand where; a message counts once, at its lowest state.
+/// Messages sent that have not ended for all their recipients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxStatus {
-    /// Not yet at the relay for every recipient.
+    /// Synced here, not yet at the relay.
     pub queued: u64,
-    /// At the relay, not yet delivered to every recipient.
+    /// At the relay, and for some recipient not further.
     pub relayed: u64,
-    /// Delivered to every recipient, or further.
-    pub delivered: u64,
-    /// Ended badly for at least one.
-    pub ended: u64,
+    /// Of both, those that lack a recipient's key.
+    pub waiting_for_key: u64,
 }
 
-/// How many received messages stand where.
+/// What came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxStatus {
-    /// Not yet shown.
-    pub delivered: u64,
-    /// Shown, not acknowledged.
-    pub opened: u64,
-    /// Acknowledged.
-    pub acknowledged: u64,
-    /// Arrived and could not be opened.
-    pub unopenable: u64,
+    /// Messages kept.
+    pub total: u64,
+    /// Of these, not opened yet.
+    pub unopened: u64,
+    /// Envelopes that could not be opened.
+    pub dead_letters: u64,
 }
 
 /// The relay this desk speaks to.

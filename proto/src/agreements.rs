@@ -128,7 +128,9 @@ impl Roster {
 impl Roster {
     /// Whether any rule in force lets one party write to the other: who may ask for whose keys.
     pub fn may_write(&self, from: &PartyName, to: &PartyName, now_ms: u64) -> bool {
-        let (Some(sender), Some(recipient)) = (self.parties.get(from), self.parties.get(to)) else { return false };
+        let (Some(sender), Some(recipient)) = (self.parties.get(from), self.parties.get(to)) else {
+            return false;
+        };
         self.agreements.iter().any(|rule| {
             rule.from.iter().any(|group| group.holds(from, sender))
                 && rule.to.iter().any(|group| group.holds(to, recipient))

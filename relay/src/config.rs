@@ -138,7 +138,10 @@ impl RelayConfig {
         let least = u32::try_from(l::MESSAGE_CT_MAX.div_ceil(1024 * 1024)).unwrap_or(u32::MAX);
         let limits = &self.limits;
         if limits.incoming_mib < least {
-            let what = format!("{} is too little; give at least {least}, one message of the largest size", limits.incoming_mib);
+            let what = format!(
+                "{} is too little; give at least {least}, one message of the largest size",
+                limits.incoming_mib
+            );
             return Err(ConfigError::Value { path: path.to_owned(), key: "limits.incoming_mib", what });
         }
         if limits.connections == 0 {

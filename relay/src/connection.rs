@@ -55,8 +55,9 @@ pub struct Call<Q> {
     tasks: JoinSet<()>,
     reports: mpsc::Sender<Report>,
     reserved: BTreeMap<MessageId, Reserved>,
-    // Signing keys whose certificate the device holds, and deliveries that carried one.
+    // Signing keys whose certificate the device holds, those shown on the control stream, deliveries that carried one.
     shown: BTreeSet<KeyId>,
+    told: BTreeSet<KeyId>,
     carried: BTreeMap<u64, KeyId>,
 }
 
@@ -90,6 +91,7 @@ impl<Q: Queue> Call<Q> {
             reports,
             reserved: BTreeMap::new(),
             shown: BTreeSet::new(),
+            told: BTreeSet::new(),
             carried: BTreeMap::new(),
         };
         let control = (FrameSender::new(send, CONTROL_PRIORITY), FrameReceiver::new(recv));
@@ -185,6 +187,7 @@ impl<Q: Queue> Call<Q> {
         for action in actions {
             match action {
                 Action::Send(kind) => {
+                    self.show_signers(&kind, send).await;
                     if send.send(kind).await.is_err() {
                         return Some(None);
                     }
@@ -219,6 +222,22 @@ impl<Q: Queue> Call<Q> {
             }
             Report::Sent(sequence, None) => Ok(Some(Event::NotSent(sequence))),
             Report::Broken(why) => Err(why),
+        }
+    }
+
+    /// Certificates ahead of the receipts they judge: the control stream keeps its order, so once is enough.
+    async fn show_signers(&mut self, kind: &Kind, send: &mut FrameSender) {
+        let Kind::Receipts(receipts) = kind else { return };
+        for receipt in &receipts.receipts {
+            let Ok(key) = KeyId::try_from(&receipt.signer_key_id[..]) else { continue };
+            if self.told.contains(&key) {
+                continue;
+            }
+            let leaf = self.hub.noted(self.hub.queue().leaf(key).await).ok().flatten();
+            if let Some(leaf) = leaf {
+                send.send(Kind::SigningLeaf(leaf)).await.ok(); // a lost connection shows at the next frame
+                self.told.insert(key);
+            }
         }
     }
 
@@ -307,7 +326,9 @@ impl<Q: Queue> Call<Q> {
         let hub = Arc::clone(&self.hub);
         let device = self.admitted.device().clone();
         match action {
-            Action::JudgeLeaf(leaf) => self.beside(async move { Some(judge_leaf(&hub, &device, leaf).await) }),
+            Action::JudgeLeaf(leaf) => {
+                self.beside(async move { Some(judge_leaf(&hub, &device, leaf).await) })
+            }
             Action::Submit(transfer) => self.submit(transfer),
             Action::AddWraps(id, wraps) => self.add_wraps(id, wraps),
             Action::Note(receipts) => self.beside(async move { Some(note(hub, receipts).await) }),
@@ -373,7 +394,8 @@ impl<Q: Queue> Call<Q> {
     }
 
     fn deliver(&mut self, mailbox: Mailbox, offer: Offer) {
-        let (hub, connection, reports) = (Arc::clone(&self.hub), self.connection.clone(), self.reports.clone());
+        let (hub, connection, reports) =
+            (Arc::clone(&self.hub), self.connection.clone(), self.reports.clone());
         let shown = self.shown.clone();
         self.tasks.spawn(async move {
             let sent = deliver(&hub, &connection, mailbox, offer.sequence, &shown).await;

@@ -44,6 +44,12 @@ pub async fn deliver<Q: Queue>(
     if carried.is_some() {
         stream.send(Kind::SigningLeaf(outgoing.leaf)).await.ok()?;
     }
+    let proof_key = outgoing.relayed.signer();
+    if proof_key != hub.signer_key() {
+        // Accepted under an earlier certificate of ours, which this device may never have seen.
+        let earlier = hub.noted(hub.queue().leaf(proof_key).await).ok()?;
+        stream.send(Kind::SigningLeaf(earlier?)).await.ok()?;
+    }
     // The number of the transfer is the relay's number of the envelope: unique in the session.
     for kind in transfer::opening(sequence, &outgoing.header, Some(&outgoing.relayed), [outgoing.wrap]) {
         stream.send(kind).await.ok()?;

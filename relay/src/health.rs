@@ -100,7 +100,9 @@ fn papers<Q: Queue>(seen: &Seen<Q>) -> Check {
     let left = seen.certificate_ends_ms.saturating_sub(seen.hub.now_ms());
     let (state, detail) = match left {
         0 => (Colour::Red, "the relay's certificate has expired; renew it".to_owned()),
-        left if left < CERTIFICATE_WARN_MS => (Colour::Yellow, format!("expires in {} days; renew it", left / DAY_MS)),
+        left if left < CERTIFICATE_WARN_MS => {
+            (Colour::Yellow, format!("expires in {} days; renew it", left / DAY_MS))
+        }
         left => (Colour::Green, format!("expires in {} days", left / DAY_MS)),
     };
     Check { name: "certificate", state, detail }
@@ -109,7 +111,11 @@ fn papers<Q: Queue>(seen: &Seen<Q>) -> Check {
 fn lists<Q: Queue>(hub: &Hub<Q>) -> Check {
     let late = late_lists(hub);
     let state = if late.is_empty() { Colour::Green } else { Colour::Yellow };
-    let detail = if late.is_empty() { "all within their dates".to_owned() } else { format!("late or missing: {}", late.join(", ")) };
+    let detail = if late.is_empty() {
+        "all within their dates".to_owned()
+    } else {
+        format!("late or missing: {}", late.join(", "))
+    };
     Check { name: "revocation", state, detail }
 }
 

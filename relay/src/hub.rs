@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore};
 use valise_certs::signer::verify_signer;
 use valise_certs::trust::Trust;
 use valise_host::clock::Clock;
@@ -22,7 +22,7 @@ use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 use valise_proto::refusal::Refusal;
 use valise_proto::roster::SignedRoster;
 use valise_proto::session::{Close, ReceiptId};
-use valise_proto::signing::Hash;
+use valise_proto::signing::{Hash, KeyId};
 use valise_proto::transfer::Transfer;
 use valise_proto::wire;
 
@@ -84,10 +84,10 @@ pub struct Hub<Q> {
     clock: Arc<dyn Clock>,
     stamp: Arc<dyn Stamp>,
     signer: wire::SigningLeaf,
+    signer_key: KeyId,
     incoming: Arc<Semaphore>,
     sessions: AtomicU64,
     draining: AtomicBool,
-    failed: watch::Sender<Option<QueueError>>,
 }
 
 /// What a hub is made of.
@@ -104,6 +104,8 @@ pub struct HubParts<Q> {
     pub stamp: Arc<dyn Stamp>,
     /// The certificate behind those signatures.
     pub signer: wire::SigningLeaf,
+    /// Its key.
+    pub signer_key: KeyId,
     /// KiB of envelopes on their way into the queue at once.
     pub incoming_kib: u32,
 }
@@ -120,10 +122,10 @@ impl<Q: Queue> Hub<Q> {
             clock: parts.clock,
             stamp: parts.stamp,
             signer: parts.signer,
+            signer_key: parts.signer_key,
             incoming: Arc::new(Semaphore::new(parts.incoming_kib as usize)),
             sessions: AtomicU64::new(0),
             draining: AtomicBool::new(false),
-            failed: watch::Sender::new(None),
         }
     }
 
@@ -147,6 +149,11 @@ impl<Q: Queue> Hub<Q> {
         &self.signer
     }
 
+    /// The key behind the relay's statements.
+    pub fn signer_key(&self) -> KeyId {
+        self.signer_key
+    }
+
     /// Which relay this is.
     pub fn relay(&self) -> &valise_proto::names::RelayId {
         self.stamp.relay()
@@ -165,11 +172,6 @@ impl<Q: Queue> Hub<Q> {
     /// Whether the relay is about to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
-    }
-
-    /// The queue's failure, once there is one: the process ends.
-    pub fn failure(&self) -> watch::Receiver<Option<QueueError>> {
-        self.failed.subscribe()
     }
 
     /// Registers a greeted device; supersedes its earlier session.
@@ -213,12 +215,10 @@ impl<Q: Queue> Hub<Q> {
         }
     }
 
-    /// A failure that is not of the moment ends the process: nothing more may be acknowledged.
+    /// Says in the log what the queue could not do. Its failure for good is told by `Queue::failure`.
     pub fn noted<T>(&self, result: Result<T, QueueError>) -> Result<T, QueueError> {
-        if let Err(error) = &result
-            && *error != QueueError::Full
-        {
-            self.failed.send_replace(Some(error.clone()));
+        if let Err(error) = &result {
+            tracing::error!(event = "queue-refused", %error);
         }
         result
     }
@@ -327,7 +327,11 @@ impl<Q: Queue> Hub<Q> {
     }
 
     /// Keeps a bundle whose signer is the device that brought it.
-    pub async fn keep_bundle(&self, device: &DeviceId, bundle: SignedBundle) -> Result<(Mailbox, u64), Close> {
+    pub async fn keep_bundle(
+        &self,
+        device: &DeviceId,
+        bundle: SignedBundle,
+    ) -> Result<(Mailbox, u64), Close> {
         let (leaf, issuer) = bundle.signer();
         let signer = verify_signer(leaf, issuer, &self.trust.load(), self.now_ms());
         let signer = signer.map_err(|_| Close::BadIdentity)?;
@@ -342,7 +346,12 @@ impl<Q: Queue> Hub<Q> {
     }
 
     /// A bundle newer than the batch, for a device that may write to its mailbox.
-    pub async fn find_bundle(&self, device: &DeviceId, mailbox: &Mailbox, have: u64) -> Option<(u64, SignedBundle)> {
+    pub async fn find_bundle(
+        &self,
+        device: &DeviceId,
+        mailbox: &Mailbox,
+        have: u64,
+    ) -> Option<(u64, SignedBundle)> {
         let trust = self.trust.load_full();
         if !trust.roster().may_write(&device.party, &mailbox.party(), self.now_ms()) {
             return None;

@@ -32,7 +32,12 @@ pub struct Doors {
 }
 
 /// Accepts until told to stop, then waits for the sessions to leave.
-pub async fn listen<Q: Queue>(endpoint: Endpoint, hub: Arc<Hub<Q>>, doors: Doors, shutdown: CancellationToken) {
+pub async fn listen<Q: Queue>(
+    endpoint: Endpoint,
+    hub: Arc<Hub<Q>>,
+    doors: Doors,
+    shutdown: CancellationToken,
+) {
     let pending = Arc::new(AtomicUsize::new(0));
     let mut calls = JoinSet::new();
     loop {
@@ -110,7 +115,8 @@ fn admit<Q: Queue>(connection: &Connection, hub: &Hub<Q>) -> Result<AdmittedDevi
 
 /// The chain that the peer showed, leaf first.
 pub fn chain(connection: &Connection) -> Vec<CertificateDer<'static>> {
-    let shown = connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let shown =
+        connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
     shown.map(|chain| *chain).unwrap_or_default()
 }
 

@@ -176,7 +176,8 @@ pub trait Queue: Send + Sync + 'static {
 
     /// Keeps a recipient's statement for the author's device. `sequence` and `mailbox` say which entry it is about;
     /// one that settles lets the entry go in the same commit. At most one statement of a kind per entry. Groundless
-    /// unless the entry was handed out and the receipt is that mailbox's, about that message, header and number.
+    /// unless the entry was handed out and the receipt is that mailbox's, about that message, header and number (a
+    /// bad end may name another header: the author must hear of a changed one).
     /// Whether its signature holds was judged before.
     fn note(
         &self,
@@ -226,6 +227,9 @@ pub trait Queue: Send + Sync + 'static {
 
     /// Keeps the certificate of a signing key: delivered ahead of what that key signed.
     fn keep_leaf(&self, key: KeyId, leaf: wire::SigningLeaf) -> impl Future<Output = Answer<()>> + Send;
+
+    /// The certificate of a signing key; shown ahead of receipts under that key.
+    fn leaf(&self, key: KeyId) -> impl Future<Output = Answer<Option<wire::SigningLeaf>>> + Send;
 
     /// Keeps a mailbox's bundle when its batch is newer; the newest batch number held afterwards.
     fn keep_bundle(

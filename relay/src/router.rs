@@ -100,7 +100,9 @@ impl Router {
             Event::ReceiptFor(device) => {
                 self.devices.get(&device).map(|session| Action::WakeReceipts(*session)).into_iter().collect()
             }
-            Event::BundlePublished => self.sessions.keys().map(|session| Action::WakeBundles(*session)).collect(),
+            Event::BundlePublished => {
+                self.sessions.keys().map(|session| Action::WakeBundles(*session)).collect()
+            }
             Event::RosterChanged => self.sessions.keys().map(|session| Action::Recheck(*session)).collect(),
         }
     }
@@ -123,7 +125,7 @@ impl Router {
 
 /// Judges a submission by its header alone: time, size, agreements ([P-23], [P-42]).
 pub fn judge(header: &Header, roster: &Roster, now_ms: u64) -> Verdict {
-    if header.expires_ms <= now_ms {
+    if header.expires_ms < now_ms {
         return Verdict::Refuse(Refusal::Expired);
     }
     if header.ct_len() > l::MESSAGE_CT_MAX {
@@ -216,11 +218,8 @@ mod tests {
     }
 
     fn header(from: &str, to: &[&str]) -> Header {
-        let recipient = |name: &&str| Recipient {
-            mailbox: mailbox(name),
-            addressing: Addressing::Action,
-            pair_seq: 1,
-        };
+        let recipient =
+            |name: &&str| Recipient { mailbox: mailbox(name), addressing: Addressing::Action, pair_seq: 1 };
         Header {
             suite: SUITE_1,
             message_id: MessageId::new([5; 16]),
@@ -258,7 +257,7 @@ mod tests {
         let mut control = header("fr", &["br"]);
         control.class = Class::Control;
         assert_eq!(judge(&control, &roster(), NOW), Verdict::Refuse(Refusal::NotPermittedOrUnknown));
-        let late = judge(&header("fr", &["br"]), &roster(), NOW + l::MESSAGE_LIFE_MS);
+        let late = judge(&header("fr", &["br"]), &roster(), NOW + l::MESSAGE_LIFE_MS + 1);
         assert_eq!(late, Verdict::Refuse(Refusal::Expired));
         let mut ahead = header("fr", &["br"]);
         ahead.expires_ms += 100 * l::DAY_MS;

@@ -23,15 +23,15 @@ use valise_host::exit::ExitCode;
 use valise_host::keyfile::{KeyFile, KeyFileError, load_private_key};
 use valise_host::ledger::StoreError;
 use valise_host::rest::RestKey;
-use valise_proto::signing::SigningKey;
+use valise_proto::signing::{KeyId, SigningKey};
 use valise_proto::wire;
 
 use crate::config::RelayConfig;
 use crate::health;
 use crate::hub::{Hub, HubParts};
 use crate::listener::{Doors, listen};
-use crate::queue::Stamp;
 use crate::queue::sqlite::{Mode, SqliteQueue};
+use crate::queue::{Queue, Stamp};
 use crate::stamp::RelayStamp;
 
 /// How often what is past its time is ended.
@@ -107,6 +107,7 @@ struct Papers {
     kept_roster: PathBuf,
     stamp: Arc<dyn Stamp>,
     signer: wire::SigningLeaf,
+    signer_key: KeyId,
     rest: RestKey,
 }
 
@@ -137,8 +138,9 @@ fn papers(config: &RelayConfig, now_ms: u64) -> Result<Papers, RunError> {
         return Err(mismatch());
     }
     let rest = RestKey::new(&KeyFile::load(&config.store.key_file)?);
+    let signer_key = verified.key_id();
     let stamp = Arc::new(RelayStamp::new(config.relay.id.clone(), key));
-    Ok(Papers { tls_ends_ms: own.not_after_ms(), tls, trust, kept_roster, stamp, signer, rest })
+    Ok(Papers { tls_ends_ms: own.not_after_ms(), tls, trust, kept_roster, stamp, signer, signer_key, rest })
 }
 
 /// Reads everything and binds nothing: `--check`.
@@ -154,6 +156,10 @@ pub async fn run(path: &Path) -> Result<(), RunError> {
     let papers = papers(&config, clock.now_ms())?;
     let stamp = Arc::clone(&papers.stamp);
     let queue = SqliteQueue::open(&config.store.path, &papers.rest, stamp, Mode::Threaded)?;
+    // Our own statements outlive this key's certificate: whoever judges them later is shown it too.
+    let own = papers.signer_key;
+    let kept = queue.keep_leaf(own, papers.signer.clone()).await;
+    kept.map_err(|error| RunError::Queue(error.to_string()))?;
     let time = Arc::clone(&clock);
     let tls = server_config(&papers.tls, &papers.trust, time_from(move || time.now_ms()))?;
     let keys = EndpointKeys::derived(&papers.rest);
@@ -171,6 +177,7 @@ pub async fn run(path: &Path) -> Result<(), RunError> {
         clock,
         stamp: papers.stamp,
         signer: papers.signer,
+        signer_key: own,
         incoming_kib: config.limits.incoming_mib.saturating_mul(1024),
     }));
     let stop = CancellationToken::new();
@@ -211,16 +218,13 @@ fn bind(config: &RelayConfig, tls: rustls::ServerConfig, keys: &EndpointKeys) ->
 async fn attend(hub: &Hub<SqliteQueue>) -> Result<(), RunError> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
-    let mut failure = hub.failure();
     let (mut expire, mut remind) = (interval(EXPIRE_EVERY), interval(REMIND_EVERY));
     loop {
         tokio::select! {
             biased;
             _ = term.recv() => return Ok(()),
             _ = int.recv() => return Ok(()),
-            failed = failure.wait_for(Option::is_some) => {
-                let why = failed.ok().and_then(|error| error.as_ref().map(ToString::to_string));
-                let why = why.unwrap_or_else(|| "the store is gone".to_owned());
+            why = hub.queue().failure() => {
                 tracing::error!(event = "store-failed", why);
                 return Err(RunError::Queue(why));
             }

@@ -19,6 +19,7 @@ const DETAIL_MAX: usize = 512;
 pub(super) const DEAD_KEPT_MS: u64 = MESSAGE_LIFE_MAX_MS + REPLAY_KEPT_MS;
 
 /// An envelope that did not pass, with the end that we state.
+#[derive(Clone)]
 pub struct NewDeadLetter {
     /// The relay's number.
     pub sequence: u64,
@@ -61,7 +62,7 @@ pub enum Buried {
 impl Boxes {
     /// Keeps an envelope that did not pass, and the end that we state, in one commit. The same number and header
     /// again is kept once.
-    pub fn dead_letter(&mut self, letter: &NewDeadLetter) -> Result<Committed<Buried>, BoxesError> {
+    pub fn dead_letter(&mut self, letter: NewDeadLetter) -> Result<Committed<Buried>, BoxesError> {
         self.commit(|tx, vault| {
             let mark = vault.dead(letter.sequence, &letter.header.hash());
             let earlier = "SELECT id FROM dead_letter WHERE mark = ?1";
@@ -70,7 +71,7 @@ impl Boxes {
                 statements::repeat(tx, About::Dead(row))?;
                 return Ok(Buried::Already);
             }
-            let mut detail = letter.detail.clone();
+            let mut detail = letter.detail;
             detail.truncate(detail.floor_char_boundary(DETAIL_MAX));
             let record = Dead {
                 sequence: letter.sequence,

@@ -12,6 +12,7 @@ use valise_proto::receipt::SignedReceipt;
 use valise_proto::signing::{Hash, KeyId};
 use valise_proto::wire;
 
+use super::meta::raise;
 use super::records::{File, Line, Mark, Paper};
 use super::state::State;
 use super::statements::{self, About};
@@ -24,6 +25,7 @@ pub(super) const CHUNK_BYTES: usize = SEGMENT_BYTES;
 pub(super) const CHUNK: &str = "chunk";
 
 /// An attached file that came.
+#[derive(Clone)]
 pub struct NewFile {
     /// As the author named it: data, never a path.
     pub name: String,
@@ -32,10 +34,11 @@ pub struct NewFile {
     /// Of the bytes, checked by the caller.
     pub sha256: [u8; HASH_BYTES],
     /// The file.
-    pub bytes: Bytes,
+    pub data: Bytes,
 }
 
 /// What the author wrote.
+#[derive(Clone)]
 pub struct Content {
     /// `text`, or a type of the class.
     pub type_name: String,
@@ -48,10 +51,11 @@ pub struct Content {
     /// Text of a message id; empty = none.
     pub in_reply_to: String,
     /// In order.
-    pub attachments: Vec<NewFile>,
+    pub files: Vec<NewFile>,
 }
 
 /// An opened and verified envelope, with our statement that we have it.
+#[derive(Clone)]
 pub struct Incoming {
     /// The relay's number.
     pub sequence: u64,
@@ -123,9 +127,9 @@ impl Boxes {
     }
 
     /// Keeps a message: mark, body, attachments and our `delivered` in one commit. The same message again is kept
-    /// once; what we stated then is sent again.
-    pub fn keep(&mut self, incoming: &Incoming) -> Result<Committed<Kept>, BoxesError> {
-        let facts = &incoming.facts;
+    /// once; what we stated then is sent again, and `delivered` of a mailbox or number not stated yet.
+    pub fn keep(&mut self, incoming: Incoming) -> Result<Committed<Kept>, BoxesError> {
+        let (incoming, facts) = (&incoming, &incoming.facts);
         let hash = incoming.header.hash();
         self.commit(|tx, vault| {
             let mark = vault.mark(&facts.sender_key_id, &facts.message_id);
@@ -135,14 +139,48 @@ impl Boxes {
             if earlier.header_hash != hash {
                 return Ok(Kept::Reused);
             }
-            let about = About::Inbox(earlier.row);
-            // The relay finds what to settle by its own number: under a new one it needs a new statement.
-            if statements::repeat(tx, about)? == 0 || earlier.sequence != incoming.sequence {
-                statements::put(tx, vault, about, &incoming.delivered)?;
-            }
+            state_again(tx, vault, earlier.row, &incoming.delivered)?;
             Ok(Kept::Already(unsql(earlier.row)))
         })
     }
+
+    /// Sends again all that was stated about a message that is kept, because it was offered again; with `delivered`,
+    /// when this was not yet stated for its mailbox and the relay's number. False, and nothing done, when no message
+    /// of this author, id and header is kept: what was not kept is not stated to be delivered.
+    pub fn state_again(
+        &mut self,
+        sender_key_id: &KeyId,
+        id: &MessageId,
+        delivered: &SignedReceipt,
+    ) -> Result<Committed<bool>, BoxesError> {
+        let claim = delivered.claim().map_err(|_| BoxesError::Unfit("statement"))?;
+        self.commit(|tx, vault| {
+            let earlier = earlier(tx, vault, &vault.mark(sender_key_id, id))?;
+            let Some(earlier) = earlier.filter(|earlier| earlier.header_hash == claim.header_hash) else {
+                return Ok(false);
+            };
+            state_again(tx, vault, earlier.row, delivered)?;
+            Ok(true)
+        })
+    }
+}
+
+fn state_again(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    row: i64,
+    delivered: &SignedReceipt,
+) -> Result<(), StoreError> {
+    let about = About::Inbox(row);
+    statements::repeat(tx, about)?;
+    // The relay finds what to settle by its own number and our mailbox: for others it needs another statement.
+    let place =
+        |signed: &SignedReceipt| signed.claim().ok().map(|claim| (claim.kind, claim.sequence, claim.mailbox));
+    let stated = statements::about(tx, vault, about)?;
+    if !stated.iter().any(|earlier| place(earlier) == place(delivered)) {
+        statements::put(tx, vault, about, delivered)?;
+    }
+    Ok(())
 }
 
 /// What is known of a message that came before.
@@ -173,8 +211,8 @@ fn earlier(conn: &Connection, vault: &Vault, mark: &Blind) -> Result<Option<Earl
 
 fn store(tx: &Transaction<'_>, vault: &Vault, mark: &Blind, incoming: &Incoming) -> Result<i64, StoreError> {
     let (facts, content) = (&incoming.facts, &incoming.content);
-    let files = &content.attachments;
-    let total = content.body.len() + files.iter().map(|file| file.bytes.len()).sum::<usize>();
+    let files = &content.files;
+    let total = content.body.len() + files.iter().map(|file| file.data.len()).sum::<usize>();
     let line = line(incoming);
     let paper = Paper {
         header: incoming.header.bytes().clone(),
@@ -205,7 +243,7 @@ fn store(tx: &Transaction<'_>, vault: &Vault, mark: &Blind, incoming: &Incoming)
     let row = tx.last_insert_rowid();
     store_chunks(tx, vault, row, mark, 0, &content.body)?;
     for (part, file) in (1..).zip(files) {
-        store_chunks(tx, vault, row, mark, part, &file.bytes)?;
+        store_chunks(tx, vault, row, mark, part, &file.data)?;
     }
     let seen = Mark { header_hash: incoming.header.hash().0.to_vec(), sequence: incoming.sequence };
     tx.execute(
@@ -213,6 +251,9 @@ fn store(tx: &Transaction<'_>, vault: &Vault, mark: &Blind, incoming: &Incoming)
         params![mark, sql(facts.expires_ms.saturating_add(REPLAY_KEPT_MS)), row, vault.seal(mark, &seen)],
     )?;
     statements::put(tx, vault, About::Inbox(row), &incoming.delivered)?;
+    if let Ok(relayed) = incoming.relayed.claim() {
+        raise(tx, vault, relayed.time_ms)?;
+    }
     Ok(row)
 }
 
@@ -230,7 +271,7 @@ fn line(incoming: &Incoming) -> Line {
         created_ms: facts.created_ms,
         delivered_ms: incoming.now_ms,
         state: State::Delivered.number(),
-        attachments: u32::try_from(content.attachments.len()).unwrap_or(u32::MAX),
+        attachments: u32::try_from(content.files.len()).unwrap_or(u32::MAX),
         clock_suspect: incoming.clock_suspect,
         ..Line::default()
     }
@@ -240,7 +281,7 @@ fn file(file: &NewFile) -> File {
     File {
         name: file.name.clone(),
         media_type: file.media_type.clone(),
-        bytes: file.bytes.len() as u64,
+        bytes: file.data.len() as u64,
         sha256: file.sha256.to_vec(),
     }
 }

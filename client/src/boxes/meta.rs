@@ -2,7 +2,7 @@
 //!
 //! Never clears a message, a state or an epoch.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use valise_host::ledger::{Committed, StoreError};
 
 use super::dead::DEAD_KEPT_MS;
@@ -21,24 +21,30 @@ pub struct Counts {
     pub inbox: InboxCounts,
 }
 
-/// Messages sent that have not ended for all their recipients.
+/// Messages sent, each counted once by its lowest recipient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutboxCounts {
-    /// Not yet at the relay.
+    /// Not yet at the relay for every recipient.
     pub queued: u64,
-    /// At the relay, for some recipient at least not further.
+    /// At the relay for every recipient, not yet delivered to every one.
     pub relayed: u64,
-    /// Of both, those that lack a recipient's key.
+    /// Delivered to every recipient, or further.
+    pub delivered: u64,
+    /// Ended badly for at least one.
+    pub ended: u64,
+    /// Of all, those that lack a recipient's key.
     pub waiting_for_key: u64,
 }
 
 /// What came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InboxCounts {
-    /// Messages.
-    pub total: u64,
-    /// Of these, not opened and not acknowledged.
-    pub unopened: u64,
+    /// Messages not yet opened.
+    pub delivered: u64,
+    /// Opened, not acknowledged.
+    pub opened: u64,
+    /// Acknowledged.
+    pub acknowledged: u64,
     /// Envelopes that could not be opened.
     pub dead_letters: u64,
     /// Our statements that the relay does not hold yet.
@@ -54,6 +60,8 @@ pub struct Purged {
     pub statements: usize,
     /// Dead letters past their time.
     pub dead_letters: usize,
+    /// Request keys past their time.
+    pub requests: usize,
 }
 
 impl Boxes {
@@ -62,19 +70,10 @@ impl Boxes {
         self.read(newest_time)
     }
 
-    /// Raises the newest time seen, never lowers it; gives what holds now. A time not newer costs no write.
-    pub fn raise_time_seen(&mut self, ms: u64) -> Result<u64, BoxesError> {
-        let held = self.newest_time_seen()?;
-        if ms <= held {
-            return Ok(held);
-        }
-        let raised = self.commit(|tx, vault| {
-            let sealed = vault.seal(NEWEST_TIME.as_bytes(), &Time { ms });
-            let replace = "INSERT OR REPLACE INTO meta (name, data) VALUES (?1, ?2)";
-            tx.execute(replace, params![NEWEST_TIME, sealed])?;
-            Ok(ms)
-        })?;
-        Ok(raised.into_inner())
+    /// Raises the newest time seen, never lowers it; gives what holds now. Kept messages and the relay's receipts
+    /// raise it in their own commits.
+    pub fn hear_time(&mut self, ms: u64) -> Result<Committed<u64>, BoxesError> {
+        self.commit(|tx, vault| raise(tx, vault, ms))
     }
 
     /// What the boxes hold.
@@ -84,24 +83,38 @@ impl Boxes {
                 let count: i64 = conn.prepare_cached(query)?.query_row([], |row| row.get(0))?;
                 Ok::<_, StoreError>(unsql(count))
             };
-            Ok(Counts {
-                outbox: OutboxCounts {
-                    queued: count("SELECT count(*) FROM outbox WHERE live = 1 AND relayed = 0")?,
-                    relayed: count("SELECT count(*) FROM outbox WHERE live = 1 AND relayed = 1")?,
-                    waiting_for_key: count("SELECT count(DISTINCT message) FROM recipient WHERE wrap = 0")?,
-                },
-                inbox: InboxCounts {
-                    total: count("SELECT count(*) FROM inbox")?,
-                    unopened: count("SELECT count(*) FROM inbox WHERE rung = 3")?,
-                    dead_letters: count("SELECT count(*) FROM dead_letter")?,
-                    statements: count("SELECT count(*) FROM statement WHERE waiting = 1")?,
-                },
-            })
+            let mut outbox = OutboxCounts {
+                waiting_for_key: count("SELECT count(DISTINCT message) FROM recipient WHERE wrap = 0")?,
+                ..OutboxCounts::default()
+            };
+            // Ranks: 0 queued, 1 relayed, 2 ended badly, from 3 delivered.
+            let mut query = conn.prepare_cached(
+                "SELECT CASE WHEN bad THEN 2 ELSE low END, count(*)
+                 FROM (SELECT max(rung = 2) AS bad, min(rung) AS low FROM recipient GROUP BY message) GROUP BY 1",
+            )?;
+            let mut rows = query.query([])?;
+            while let Some(row) = rows.next()? {
+                let (rank, number): (u8, i64) = (row.get(0)?, row.get(1)?);
+                *match rank {
+                    0 => &mut outbox.queued,
+                    1 => &mut outbox.relayed,
+                    2 => &mut outbox.ended,
+                    _ => &mut outbox.delivered,
+                } += unsql(number);
+            }
+            let inbox = InboxCounts {
+                delivered: count("SELECT count(*) FROM inbox WHERE rung = 3")?,
+                opened: count("SELECT count(*) FROM inbox WHERE rung = 4")?,
+                acknowledged: count("SELECT count(*) FROM inbox WHERE rung = 5")?,
+                dead_letters: count("SELECT count(*) FROM dead_letter")?,
+                statements: count("SELECT count(*) FROM statement WHERE waiting = 1")?,
+            };
+            Ok(Counts { outbox, inbox })
         })
     }
 
     /// Clears marks whose message expired two days ago or earlier, dead letters older than any message may live,
-    /// and our settled statements about both. `now_ms` is the caller's judgement of the time.
+    /// our settled statements about both, and request keys a message's life old. `now_ms` is the caller's judgement of the time.
     pub fn purge(&mut self, now_ms: u64) -> Result<Committed<Purged>, BoxesError> {
         let now = sql(now_ms);
         let oldest = sql(now_ms.saturating_sub(DEAD_KEPT_MS));
@@ -122,9 +135,22 @@ impl Boxes {
                 [oldest],
             )?;
             let dead_letters = tx.execute(&format!("DELETE FROM dead_letter WHERE {past}"), [oldest])?;
-            Ok(Purged { marks, statements: of_messages + of_dead, dead_letters })
+            let requests = tx.execute("DELETE FROM request WHERE until_ms < ?1", [now])?;
+            Ok(Purged { marks, statements: of_messages + of_dead, dead_letters, requests })
         })
     }
+}
+
+/// Raises the newest time seen within another commit; gives what holds now.
+pub(super) fn raise(tx: &Transaction<'_>, vault: &Vault, ms: u64) -> Result<u64, StoreError> {
+    let held = newest_time(tx, vault)?;
+    if ms <= held {
+        return Ok(held);
+    }
+    let sealed = vault.seal(NEWEST_TIME.as_bytes(), &Time { ms });
+    let mut replace = tx.prepare_cached("INSERT OR REPLACE INTO meta (name, data) VALUES (?1, ?2)")?;
+    replace.execute(params![NEWEST_TIME, sealed])?;
+    Ok(ms)
 }
 
 fn newest_time(conn: &Connection, vault: &Vault) -> Result<u64, StoreError> {

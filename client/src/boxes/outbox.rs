@@ -23,6 +23,10 @@ use super::{Boxes, BoxesError, quiet};
 /// Column names that are sealed into what they hold.
 pub(super) const SEGMENT: &str = "segment";
 pub(super) const CEK: &str = "outbox/cek";
+const REQUEST: &str = "request";
+
+/// How long a request key is remembered: as long as its message usually lives.
+const REQUEST_KEPT_MS: u64 = l::MESSAGE_LIFE_MS;
 
 /// What the desk shows of a message it sent, beyond its header.
 #[derive(Clone, PartialEq, Eq)]
@@ -98,18 +102,25 @@ pub struct Submission {
 
 impl Boxes {
     /// Counts the message into every pair (from 1, without a gap), lets `make` seal and sign it with these numbers,
-    /// in the order of `recipients`, and stores it. The answer means `queued`: synced here.
+    /// in the order of `recipients`, and stores it. The answer means `queued`: synced here. A `request` key that was
+    /// answered before gives its message again, and nothing is made.
     ///
     /// # Errors
     /// `make`'s own, the store's, or `Unfit` when the message is not the one these recipients were named for.
     pub fn queue<F, E>(
         &mut self,
         recipients: &[(Mailbox, Addressing)],
+        request: Option<&str>,
         make: F,
     ) -> Result<Committed<MessageId>, QueueFault<E>>
     where
         F: FnOnce(&[u64]) -> Result<NewMessage, E>,
     {
+        if let Some(key) = request
+            && let Some(id) = self.request(key)?
+        {
+            return Ok(self.commit(|_, _| Ok(id))?);
+        }
         let named: BTreeSet<_> = recipients.iter().map(|(mailbox, _)| mailbox).collect();
         if named.is_empty() || named.len() != recipients.len() || named.len() > l::RECIPIENTS_MAX {
             return Err(BoxesError::Unfit("recipients").into());
@@ -124,7 +135,32 @@ impl Boxes {
         if self.read(|conn, vault| find(conn, vault, &id))?.is_some() {
             return Err(BoxesError::IdTaken(id).into());
         }
-        Ok(self.commit(|tx, vault| store(tx, vault, &new))?)
+        Ok(self.commit(|tx, vault| {
+            if let Some(key) = request {
+                let key = vault.request(key);
+                tx.execute(
+                    "INSERT OR REPLACE INTO request (key, until_ms, data) VALUES (?1, ?2, ?3)",
+                    params![
+                        key,
+                        sql(new.now_ms.saturating_add(REQUEST_KEPT_MS)),
+                        vault.seal_bytes(REQUEST, &key, id.as_bytes())
+                    ],
+                )?;
+            }
+            store(tx, vault, &new)
+        })?)
+    }
+
+    /// The message that was queued for this request key; none when there was none, or it was long ago.
+    pub fn request(&self, key: &str) -> Result<Option<MessageId>, BoxesError> {
+        self.read(|conn, vault| {
+            let key = vault.request(key);
+            let mut query = conn.prepare_cached("SELECT data FROM request WHERE key = ?1")?;
+            let sealed: Option<Vec<u8>> = query.query_row([key], |row| row.get(0)).optional()?;
+            let Some(sealed) = sealed else { return Ok(None) };
+            let id = vault.open_bytes(REQUEST, &key, &sealed)?;
+            MessageId::try_from(&id[..]).map(Some).map_err(|_| vault.broken(REQUEST))
+        })
     }
 
     /// Messages to submit now, most urgent first, then oldest; without those in `skip`, the postponed and those

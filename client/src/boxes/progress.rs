@@ -9,8 +9,8 @@ use valise_proto::kinds::{Reason, ReceiptKind};
 use valise_proto::limits::{RECEIPTS_PER_RECIPIENT, REPLAY_KEPT_MS};
 use valise_proto::names::{Mailbox, MessageId};
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
-use valise_proto::refusal::Refusal;
 
+use super::meta::raise;
 use super::outbox::{facts, find, header, place};
 use super::records::{Addressee, Stated};
 use super::state::State;
@@ -23,6 +23,9 @@ use super::{Boxes, BoxesError};
 const PROOFS_MAX: u64 = 2 * RECEIPTS_PER_RECIPIENT as u64;
 /// How long past its time a message that no relay holds is ended here: the relay's own word, if any, comes first.
 const EXPIRY_GRACE_MS: u64 = REPLAY_KEPT_MS;
+
+/// Who refused, when nobody signed for it.
+const UNSIGNED: &str = "relay";
 
 /// What a receipt did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,19 +67,20 @@ impl Boxes {
         })
     }
 
-    /// Takes a final refusal of a submission: every recipient that the relay does not hold it for is `refused`.
+    /// Takes a final refusal of a submission: every recipient that the relay does not hold it for is `refused`. The
+    /// statement, when there is one, was verified by the caller.
     pub fn refuse(
         &mut self,
         id: &MessageId,
-        code: u32,
-        by: &Speaker,
+        reason: Reason,
         statement: Option<&SignedReceipt>,
         now_ms: u64,
     ) -> Result<Committed<Noted>, BoxesError> {
-        let word = Refusal::from_code(code).map_or_else(|| format!("code-{code}"), |known| known.to_string());
+        let claim = statement.and_then(|signed| signed.claim().ok());
+        let by = claim.map_or_else(|| UNSIGNED.to_owned(), |claim| claim.by.to_string());
         self.commit(|tx, vault| {
             let Some(found) = find(tx, vault, id)? else { return Ok(Noted::Unmatched) };
-            let end = End { state: State::Refused, time_ms: now_ms, by: by.to_string(), reason: word };
+            let end = End { state: State::Refused, time_ms: now_ms, by, reason: reason.to_string() };
             let noted = end_unrelayed(tx, vault, found.row, &found.message, &end)?;
             if let Some(signed) = statement {
                 keep_proof(tx, vault, found.row, 0, signed, true)?;
@@ -170,6 +174,9 @@ fn note(
     receipt: &Receipt,
 ) -> Result<Noted, StoreError> {
     let is_relayed = receipt.kind == ReceiptKind::Relayed;
+    if matches!(receipt.by, Speaker::Relay(_)) {
+        raise(tx, vault, receipt.time_ms)?;
+    }
     if is_relayed {
         // Only the receipt for the envelope itself says that the envelope is there.
         let whole = receipt.mailbox.is_none();

@@ -89,7 +89,7 @@ pub struct Acknowledger {
     /// Random; all that leaves this bureau.
     pub operator_ref: [u8; 16],
     /// The operator's uid on this machine.
-    pub operator_uid: u32,
+    pub uid: u32,
 }
 
 /// What a step did.
@@ -128,8 +128,8 @@ impl Boxes {
             let header = SignedHeader::received(paper.header, &paper.signature).map_err(|_| broken())?;
             let files: Option<Vec<_>> = paper.files.iter().map(File::note).collect();
             let acknowledger = row.line.operator_ref[..].try_into().ok();
-            let acknowledger = acknowledger
-                .map(|operator_ref| Acknowledger { operator_ref, operator_uid: row.line.operator_uid });
+            let acknowledger =
+                acknowledger.map(|operator_ref| Acknowledger { operator_ref, uid: row.line.operator_uid });
             Ok(Some(InboxMessage {
                 facts: header.read().map_err(|_| broken())?,
                 header,
@@ -196,7 +196,7 @@ impl Boxes {
         self.step(id, statement, ReceiptKind::Acknowledged, |line| {
             line.acknowledged_ms = now_ms;
             line.operator_ref = who.operator_ref.to_vec();
-            line.operator_uid = who.operator_uid;
+            line.operator_uid = who.uid;
         })
     }
 

@@ -50,6 +50,10 @@ CREATE INDEX proof_message ON proof (message, recipient);
 -- Mailboxes ever written to, and the last number used to each.
 CREATE TABLE correspondent (mailbox BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
+-- Requests to send that were answered: the same key again gives the same message.
+CREATE TABLE request (key BLOB PRIMARY KEY, until_ms INTEGER NOT NULL, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX request_until ON request (until_ms);
+
 -- Messages that came. `line` is what a list shows and what changes, `paper` the rest.
 CREATE TABLE inbox (
     id INTEGER PRIMARY KEY, message BLOB NOT NULL, mark BLOB NOT NULL UNIQUE,

@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, Transaction, params};
 use valise_host::ledger::{Committed, StoreError};
-use valise_proto::names::MessageId;
 use valise_proto::receipt::SignedReceipt;
-use valise_proto::signing::KeyId;
 
 use super::records::Stated;
 use super::vault::{Blind, Vault};
@@ -54,20 +52,6 @@ impl Boxes {
             let mut update =
                 tx.prepare_cached("UPDATE statement SET waiting = 0 WHERE receipt = ?1 AND waiting = 1")?;
             ids.iter().try_fold(0, |taken, id| Ok(taken + update.execute([vault.receipt(id)])?))
-        })
-    }
-
-    /// Sends again all that was stated about a message that came: it was offered again, so the relay may have lost
-    /// them. How many.
-    pub fn repeat_statements(
-        &mut self,
-        sender_key_id: &KeyId,
-        id: &MessageId,
-    ) -> Result<Committed<usize>, BoxesError> {
-        self.commit(|tx, vault| {
-            let again = "UPDATE statement SET waiting = 1
-                         WHERE inbox = (SELECT id FROM inbox WHERE mark = ?1)";
-            Ok(tx.execute(again, [vault.mark(sender_key_id, id)])?)
         })
     }
 }

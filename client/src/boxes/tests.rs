@@ -164,7 +164,7 @@ fn queue_as(boxes: &mut Boxes, no: u8, names: &[&str], keys: &[&str], precedence
     let to = to(names);
     let mut hash = None;
     let queued = boxes
-        .queue(&to, |seqs| {
+        .queue(&to, None, |seqs| {
             let letter = letter(no, &to, seqs, keys, precedence);
             hash = Some(letter.header.hash());
             Ok::<_, Infallible>(letter)
@@ -233,7 +233,7 @@ fn incoming(author: &str, no: u8, sequence: u64) -> Incoming {
         name: name.to_owned(),
         media_type: "application/pdf".to_owned(),
         sha256: Hash::of(&[&bytes]).0,
-        bytes: bytes.into(),
+        data: bytes.into(),
     };
     let mut relayed = by_relay(ReceiptKind::Relayed, no, header.hash(), None).1;
     relayed.sequence = sequence;
@@ -248,7 +248,7 @@ fn incoming(author: &str, no: u8, sequence: u64) -> Incoming {
             body: (0..150_000u32).map(|at| at.to_le_bytes()[0]).collect(),
             lang: "fr".to_owned(),
             in_reply_to: String::new(),
-            attachments: vec![file("minutes.pdf", vec![7; 70_000]), file("empty.txt", vec![])],
+            files: vec![file("minutes.pdf", vec![7; 70_000]), file("empty.txt", vec![])],
         },
         leaf: wire::SigningLeaf { leaf: vec![1; 500].into(), issuer: vec![2; 500].into() },
         clock_suspect: false,

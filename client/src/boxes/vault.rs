@@ -88,6 +88,11 @@ impl Vault {
         self.blind("dead letter", &[&sequence.to_be_bytes()[..], &header_hash.0].concat())
     }
 
+    /// Of a request to send.
+    pub(super) fn request(&self, key: &str) -> Blind {
+        self.blind("request", key.as_bytes())
+    }
+
     /// Of a receipt.
     pub(super) fn receipt(&self, id: &[u8; 16]) -> Blind {
         self.blind("receipt", id)

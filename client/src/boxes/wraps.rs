@@ -130,16 +130,10 @@ impl Boxes {
         })
     }
 
-    /// Wraps to send after their envelopes, most urgent message first; without messages in `skip` and the postponed.
-    /// A message comes again until the relay's receipts for these mailboxes are in.
-    pub fn late_wraps(
-        &self,
-        max: usize,
-        skip: &BTreeSet<MessageId>,
-        now_ms: u64,
-    ) -> Result<Vec<LateWraps>, BoxesError> {
+    /// Wraps to send after their envelopes, most urgent message first, without the postponed. A message comes again
+    /// until the relay's receipts for these mailboxes are in.
+    pub fn late_wraps(&self, max: usize, now_ms: u64) -> Result<Vec<LateWraps>, BoxesError> {
         self.read(|conn, vault| {
-            let skip: BTreeSet<Blind> = skip.iter().map(|id| vault.out(id)).collect();
             let mut query = conn.prepare_cached(
                 "SELECT message, letter FROM outbox
                  WHERE live = 1 AND relayed = 1 AND not_before_ms <= ?1
@@ -152,9 +146,6 @@ impl Boxes {
                 && let Some(row) = rows.next()?
             {
                 let message: Blind = row.get(0)?;
-                if skip.contains(&message) {
-                    continue;
-                }
                 let facts =
                     facts(vault, &vault.open(&message, row.get_ref(1)?.as_blob().map_err(not_bytes)?)?)?;
                 let gone = || vault.broken("outbox");

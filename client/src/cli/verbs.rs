@@ -89,7 +89,7 @@ fn show_words(answer: &ShowAnswer) -> Vec<String> {
     let rows = [
         ("id", plain::line(&line.id)),
         ("from", plain::line(&line.from)),
-        ("to", plain::line(&line.to.join(", "))),
+        ("to", plain::line(&line.to)),
         ("kind", plain::line(&format!("{}, {}", line.class, line.kind))),
         ("precedence", plain::line(&line.precedence)),
         ("created", line.created.to_string()),
@@ -167,15 +167,15 @@ fn status_words(answer: &StatusAnswer) -> Vec<String> {
         (
             "outbox",
             format!(
-                "{} queued, {} relayed, {} delivered, {} ended badly",
-                outbox.queued, outbox.relayed, outbox.delivered, outbox.ended
+                "{} queued, {} relayed, {} waiting for a key",
+                outbox.queued, outbox.relayed, outbox.waiting_for_key
             ),
         ),
         (
             "inbox",
             format!(
-                "{} delivered, {} opened, {} acknowledged, {} unopenable",
-                inbox.delivered, inbox.opened, inbox.acknowledged, inbox.unopenable
+                "{} messages, {} not opened, {} dead letters",
+                inbox.total, inbox.unopened, inbox.dead_letters
             ),
         ),
     ];

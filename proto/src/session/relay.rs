@@ -11,131 +11,13 @@ use crate::limits as l;
 use crate::names::{DeviceId, Mailbox, MessageId};
 use crate::receipt::{SignedReceipt, Speaker};
 use crate::refusal::Refusal;
-use crate::roster::{RosterJoiner, SignedRoster};
+use crate::roster::RosterJoiner;
 use crate::transfer::{Transfer, check_wrap};
 use crate::wire::{self, frame::Kind};
 
-/// Where the conversation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// The device has to say Hello.
-    AwaitHello,
-    /// The device has to show its signing certificate.
-    AwaitLeaf,
-    /// Its signing certificate is being judged.
-    Judging,
-    /// Everything flows.
-    Live,
-    /// No new submissions; deliveries in flight end.
-    Draining,
-    /// Over.
-    Closed,
-}
+mod event;
 
-/// An entry of the queue as the session needs to know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// The relay's number.
-    pub sequence: u64,
-    /// Whether it counts as bulk.
-    pub bulk: bool,
-}
-
-/// What happens to a session.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A frame on the control stream.
-    Control(Kind),
-    /// The verdict on the device's signing certificate: good or not.
-    LeafJudged(bool),
-    /// The time for Hello is over.
-    HelloDeadline,
-    /// A transfer came whole.
-    Submitted(Box<Transfer>),
-    /// A submission is durable.
-    Accepted(wire::Acceptance),
-    /// Signed refusals of single recipients; they go out ahead of the acceptance.
-    Denied(Vec<SignedReceipt>),
-    /// A submission was not taken; the statement, when it is final.
-    Refused(MessageId, Refusal, Option<SignedReceipt>),
-    /// The queue may have entries for a mailbox of the device.
-    Wake,
-    /// The queue's answer to `Pull`.
-    Offers(Mailbox, Vec<Offer>),
-    /// A delivery could not be sent or was settled meanwhile.
-    NotSent(u64),
-    /// Statements of the device are durable; with the numbers whose entry they settled.
-    Noted(Vec<ReceiptId>, Vec<u64>),
-    /// The queue may have receipts for the device.
-    WakeReceipts,
-    /// The queue's answer to `PullReceipts`.
-    Receipts(Vec<SignedReceipt>),
-    /// The device's bundle is durable, with the newest batch held.
-    BundleKept(Mailbox, u64),
-    /// Some mailbox published a bundle: those the device wants are looked up again.
-    WakeBundles,
-    /// A bundle is there that the device may want.
-    Bundle(Mailbox, u64, Box<SignedBundle>),
-    /// A newer roster is in force.
-    Roster(Vec<wire::RosterPiece>),
-    /// The relay is about to stop.
-    Drain {
-        /// When to come back, milliseconds.
-        retry_after_ms: u32,
-    },
-    /// Close from outside: superseded, revoked, expired, a failed store.
-    Close(Close),
-}
-
-/// What the body is to do.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// Write a frame to the control stream.
-    Send(Kind),
-    /// Judge the device's signing certificate; answer with `LeafJudged`.
-    JudgeLeaf(wire::SigningLeaf),
-    /// The device is greeted: register it, send Welcome, then hand over what it lacks.
-    Open {
-        /// Its mailboxes.
-        mailboxes: Vec<Mailbox>,
-        /// What it said.
-        hello: wire::Hello,
-    },
-    /// Route and queue; answer with `Accepted` or `Refused`.
-    Submit(Box<Transfer>),
-    /// Add wraps; answer with `Accepted` per mailbox or `Refused`.
-    AddWraps(MessageId, Vec<(Mailbox, wire::KeyWrap)>),
-    /// Keep statements for their authors; answer with `Noted`.
-    Note(Vec<SignedReceipt>),
-    /// The device holds these receipts: forget them.
-    Forget(Vec<ReceiptId>),
-    /// Keep a bundle; answer with `BundleKept`.
-    KeepBundle(Box<SignedBundle>),
-    /// Look a bundle up that is newer than the batch; answer with `Bundle`, or not at all.
-    FindBundle(Mailbox, u64),
-    /// Judge a roster that a device holds and we lack.
-    TakeRoster(Box<SignedRoster>),
-    /// Ask the queue; answer with `Offers`.
-    Pull {
-        /// Whose entries.
-        mailbox: Mailbox,
-        /// Not these.
-        skip: BTreeSet<u64>,
-        /// At most so many.
-        max: usize,
-    },
-    /// Ask the queue; answer with `Receipts`.
-    PullReceipts {
-        /// Not these.
-        skip: BTreeSet<ReceiptId>,
-        /// At most so many.
-        max: usize,
-    },
-    /// Send an entry's envelope on a stream of its own.
-    Deliver(Mailbox, Offer),
-    /// Close the connection; nothing follows.
-    Close(Close),
-}
+pub use event::{Action, Event, Offer, State};
 
 /// One device's session at a relay.
 #[derive(Debug)]

@@ -167,6 +167,10 @@ impl Queue for SqliteQueue {
         self.write(0, move |group| keep::keep_leaf(group, &key, &leaf)).await
     }
 
+    async fn leaf(&self, key: KeyId) -> Answer<Option<wire::SigningLeaf>> {
+        self.read(move |conn, vault| keep::read_leaf(conn, vault, &key)).await
+    }
+
     async fn keep_bundle(&self, mailbox: Mailbox, batch_no: u64, bundle: SignedBundle) -> Answer<u64> {
         self.write(0, move |group| keep::keep_bundle(group, &mailbox, batch_no, &bundle)).await
     }

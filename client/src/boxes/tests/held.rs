@@ -89,8 +89,8 @@ fn papers_and_the_newest_time_are_remembered() {
     boxes.keep_leaf(&key, &papers(1)).unwrap().into_inner();
     boxes.keep_leaf(&key, &papers(2)).unwrap().into_inner();
     assert_eq!(boxes.newest_time_seen().unwrap(), 0);
-    assert_eq!(boxes.raise_time_seen(NOW).unwrap(), NOW);
-    assert_eq!(boxes.raise_time_seen(NOW - 1).unwrap(), NOW, "never back");
+    assert_eq!(boxes.hear_time(NOW).unwrap().into_inner(), NOW);
+    assert_eq!(boxes.hear_time(NOW - 1).unwrap().into_inner(), NOW, "never back");
     drop(boxes);
     let boxes = dir.open();
     assert_eq!(boxes.leaf(&key).unwrap(), Some(papers(2)));

@@ -29,6 +29,8 @@ fn a_message_climbs_the_ladder_across_restarts() {
     assert!(boxes.to_submit(10, &none(), NOW).unwrap().is_empty());
     assert!(boxes.submission(&id(1)).unwrap().is_none());
     assert_eq!(relayed(&mut boxes, 1, hash, None), Noted::Known);
+    assert_eq!(boxes.newest_time_seen().unwrap(), NOW + 1, "the relay's time, in the same commit");
+    assert_eq!(boxes.counts().unwrap().outbox, OutboxCounts { relayed: 1, ..OutboxCounts::default() });
 
     for kind in [ReceiptKind::Delivered, ReceiptKind::Opened, ReceiptKind::Acknowledged] {
         assert_eq!(hear(&mut dir_again(&dir, boxes), &by("br", kind, 1, hash)), Noted::Advanced);
@@ -149,7 +151,7 @@ fn ciphertext_and_key_go_when_the_last_recipient_has_ended() {
     assert_eq!(left("SELECT count(*) FROM segment"), 0);
     assert_eq!(left("SELECT count(*) FROM outbox WHERE cek IS NOT NULL OR live = 1"), 0);
     assert_eq!(left("SELECT count(*) FROM recipient WHERE keywrap IS NOT NULL"), 0);
-    assert_eq!(boxes.counts().unwrap().outbox, OutboxCounts::default());
+    assert_eq!(boxes.counts().unwrap().outbox, OutboxCounts { ended: 1, ..OutboxCounts::default() });
     assert_eq!(boxes.sent_message(&id(1)).unwrap().unwrap().summary.subject, "Stolen vehicle");
     assert_eq!(hear(&mut boxes, &by("br", ReceiptKind::Acknowledged, 1, hash)), Noted::Advanced);
     assert_eq!(words(&boxes, 1), ["acknowledged", "expired"]);
@@ -160,17 +162,18 @@ fn a_refused_submission_ends_for_all() {
     let dir = Scratch::new("boxes-refused");
     let mut boxes = dir.open();
     let hash = queue(&mut boxes, 1, &["br", "us"], &["br"]);
-    let (statement, said) = by_relay(ReceiptKind::Refused, 1, hash, None);
+    let statement = by_relay(ReceiptKind::Refused, 1, hash, None).0;
+    let reason = Reason::NotPermittedOrUnknown;
     for expected in [Noted::Advanced, Noted::Known] {
-        let noted = boxes.refuse(&id(1), 104, &said.by, Some(&statement), NOW).unwrap();
+        let noted = boxes.refuse(&id(1), reason, Some(&statement), NOW).unwrap();
         assert_eq!(noted.into_inner(), expected);
     }
     let tracked = boxes.track(&id(1)).unwrap().unwrap();
     assert!(tracked.iter().all(|one| one.reason.as_deref() == Some("not-permitted-or-unknown")));
-    assert_eq!(words(&boxes, 1), ["refused", "refused"]);
+    assert!(tracked.iter().all(|one| one.state == State::Refused && one.by == "relay/hub-1"));
     assert_eq!(boxes.receipts(&id(1)).unwrap(), [statement]);
     assert!(boxes.needs_keys().unwrap().is_empty() && boxes.to_submit(9, &none(), NOW).unwrap().is_empty());
-    let unknown = boxes.refuse(&id(2), 104, &said.by, None, NOW).unwrap();
+    let unknown = boxes.refuse(&id(2), reason, None, NOW).unwrap();
     assert_eq!(unknown.into_inner(), Noted::Unmatched);
 }
 

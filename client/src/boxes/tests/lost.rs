@@ -3,7 +3,7 @@
 use super::*;
 
 /// Texts that stand in names, headers, contents and keys of the stories.
-const CANARIES: [&[u8]; 12] = [
+const CANARIES: [&[u8]; 13] = [
     b"Stolen vehicle",
     b"plate.jpg",
     b"Wanted person",
@@ -12,6 +12,7 @@ const CANARIES: [&[u8]; 12] = [
     b"relay/hub-1",
     b"does not fit its commitment",
     b"br/analysts",
+    b"case-4711",
     b"the epoch secret",
     &[1; 16],
     &[7; 64],
@@ -23,7 +24,7 @@ fn nothing_can_be_read_from_the_disk() {
     let dir = Scratch::new("boxes-canary");
     let mut boxes = dir.open();
     let to = to(&["minustah", "us"]);
-    let queued = boxes.queue(&to, |seqs| {
+    let queued = boxes.queue(&to, Some("case-4711"), |seqs| {
         let mut new = letter(1, &to, seqs, &["us"], Precedence::Flash);
         new.cek = Zeroizing::new([0x4c; 32]);
         Ok::<_, Infallible>(new)
@@ -32,7 +33,7 @@ fn nothing_can_be_read_from_the_disk() {
     let hash = boxes.submission(&id(1)).unwrap().unwrap().header.hash();
     relayed(&mut boxes, 1, hash, None);
     let came = incoming("br", 1, 7);
-    boxes.keep(&came).unwrap().into_inner();
+    boxes.keep(came.clone()).unwrap().into_inner();
     let letter = NewDeadLetter {
         sequence: 8,
         statement: stated(ReceiptKind::Unopenable, &came.header, 1, 8),
@@ -40,7 +41,7 @@ fn nothing_can_be_read_from_the_disk() {
         detail: "the content key does not fit its commitment".to_owned(),
         now_ms: NOW,
     };
-    boxes.dead_letter(&letter).unwrap().into_inner();
+    boxes.dead_letter(letter).unwrap().into_inner();
     let bundle = held::bundle("br/analysts", 1);
     boxes
         .add_epoch(&mailbox("br/analysts"), 1, &[2; 16], b"the epoch secret", 1, &bundle)
@@ -89,8 +90,8 @@ fn a_locked_or_damaged_store_is_left_as_it_is() {
 fn a_row_moved_or_removed_by_a_stranger_is_noticed() {
     let dir = Scratch::new("boxes-moved");
     let mut boxes = dir.open();
-    boxes.keep(&incoming("br", 1, 7)).unwrap().into_inner();
-    boxes.keep(&incoming("us", 2, 8)).unwrap().into_inner();
+    boxes.keep(incoming("br", 1, 7)).unwrap().into_inner();
+    boxes.keep(incoming("us", 2, 8)).unwrap().into_inner();
     let run = |boxes: &mut Boxes, sql: &'static str| {
         boxes.commit(|tx, _| Ok(tx.execute_batch(sql)?)).unwrap().into_inner();
     };

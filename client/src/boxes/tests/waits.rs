@@ -9,7 +9,7 @@ fn every_pair_is_counted_without_a_gap() {
     let seqs_of = |boxes: &mut Boxes, no: u8, names: &[&str]| {
         let to = to(names);
         let mut given = Vec::new();
-        let queued = boxes.queue(&to, |seqs| {
+        let queued = boxes.queue(&to, None, |seqs| {
             given = seqs.to_vec();
             Ok::<_, Infallible>(letter(no, &to, seqs, &[], Precedence::Routine))
         });
@@ -18,7 +18,7 @@ fn every_pair_is_counted_without_a_gap() {
     };
     assert_eq!(seqs_of(&mut boxes, 1, &["us", "br"]), [1, 1]);
     assert_eq!(seqs_of(&mut boxes, 2, &["br"]), [2]);
-    let failed = boxes.queue(&to(&["br", "us"]), |seqs| {
+    let failed = boxes.queue(&to(&["br", "us"]), None, |seqs| {
         assert_eq!(seqs, [3, 2]);
         Err("no roster yet")
     });
@@ -48,7 +48,7 @@ fn what_does_not_belong_together_is_not_queued() {
     ];
     for (what, breaks) in breaks {
         let to = to(&["br"]);
-        let queued = boxes.queue(&to, |seqs| {
+        let queued = boxes.queue(&to, None, |seqs| {
             assert_eq!(seqs, [1], "no number is used up");
             let mut new = letter(1, &to, seqs, &["br"], Precedence::Routine);
             breaks(&mut new);
@@ -58,11 +58,12 @@ fn what_does_not_belong_together_is_not_queued() {
         assert!(matches!(&fault, QueueFault::Boxes(BoxesError::Unfit(found)) if *found == what), "{fault:?}");
     }
     let twice = to(&["br", "br"]);
-    let queued = boxes.queue(&twice, |_| Err::<NewMessage, _>("not asked"));
+    let queued = boxes.queue(&twice, None, |_| Err::<NewMessage, _>("not asked"));
     assert!(matches!(queued, Err(QueueFault::Boxes(BoxesError::Unfit("recipients")))));
     queue(&mut boxes, 1, &["br"], &[]);
     let to = to(&["br"]);
-    let again = boxes.queue(&to, |seqs| Ok::<_, Infallible>(letter(1, &to, seqs, &[], Precedence::Flash)));
+    let again =
+        boxes.queue(&to, None, |seqs| Ok::<_, Infallible>(letter(1, &to, seqs, &[], Precedence::Flash)));
     assert!(matches!(again, Err(QueueFault::Boxes(BoxesError::IdTaken(taken))) if taken == id(1)));
 }
 
@@ -95,7 +96,7 @@ fn recipients_with_keys_do_not_wait_for_those_without() {
     let tracked = boxes.track(&id(1)).unwrap().unwrap();
     let reasons: Vec<_> = tracked.iter().map(|one| one.reason.as_deref()).collect();
     assert_eq!(reasons, [None, Some("waiting-for-key"), Some("waiting-for-key")]);
-    let counts = OutboxCounts { queued: 1, relayed: 0, waiting_for_key: 1 };
+    let counts = OutboxCounts { queued: 1, waiting_for_key: 1, ..OutboxCounts::default() };
     assert_eq!(boxes.counts().unwrap().outbox, counts);
 
     let waiting = boxes.messages_waiting_for(&mailbox("us"), 10).unwrap();
@@ -105,18 +106,21 @@ fn recipients_with_keys_do_not_wait_for_those_without() {
     // The key of us comes while the submission for br may be under way: its wrap must not be taken for sent.
     assert_eq!(boxes.add_wraps(&id(1), vec![wrap("us"), wrap("br")]).unwrap().into_inner(), 1);
     assert_eq!(boxes.submission(&id(1)).unwrap().unwrap().wraps, [wrap("br")]);
-    assert!(boxes.late_wraps(10, &none(), NOW).unwrap().is_empty(), "nothing follows what is not there");
+    assert!(boxes.late_wraps(10, NOW).unwrap().is_empty(), "nothing follows what is not there");
     relayed(&mut boxes, 1, hash, None);
     assert_eq!(words(&boxes, 1), ["relayed", "queued", "queued"]);
     drop(boxes);
 
     let mut boxes = dir.open();
-    let late = boxes.late_wraps(10, &none(), NOW).unwrap();
+    let late = boxes.late_wraps(10, NOW).unwrap();
     assert_eq!((late.len(), late[0].id), (1, id(1)));
     assert_eq!(late[0].wraps, [wrap("us")]);
-    assert!(boxes.late_wraps(10, &BTreeSet::from([id(1)]), NOW).unwrap().is_empty());
+    boxes.postpone(&id(1), NOW + 1).unwrap().into_inner();
+    assert!(boxes.late_wraps(10, NOW).unwrap().is_empty());
+    assert_eq!(boxes.late_wraps(10, NOW + 1).unwrap().len(), 1);
+    boxes.postpone(&id(1), 0).unwrap().into_inner();
     assert_eq!(relayed(&mut boxes, 1, hash, Some("us")), Noted::Advanced);
-    assert!(boxes.late_wraps(10, &none(), NOW).unwrap().is_empty());
+    assert!(boxes.late_wraps(10, NOW).unwrap().is_empty());
     assert_eq!(words(&boxes, 1), ["relayed", "queued", "relayed"]);
     assert_eq!(boxes.needs_keys().unwrap(), [mailbox("minustah")]);
 }
@@ -147,7 +151,7 @@ fn a_lost_acceptance_leaves_no_wrap_behind() {
     hear(&mut boxes, &by("br", ReceiptKind::Delivered, 1, hash));
     assert_eq!(boxes.submission(&id(1)).unwrap().unwrap().wraps, [wrap("br")]);
     relayed(&mut boxes, 1, hash, None);
-    assert_eq!(boxes.late_wraps(10, &none(), NOW).unwrap()[0].wraps, [wrap("us")]);
+    assert_eq!(boxes.late_wraps(10, NOW).unwrap()[0].wraps, [wrap("us")]);
     assert_eq!(words(&boxes, 1), ["delivered", "queued"]);
     // The relay says that it knows no such message: it goes as a whole, with what it lacks.
     boxes.resubmit(&id(1)).unwrap().into_inner();
@@ -155,4 +159,24 @@ fn a_lost_acceptance_leaves_no_wrap_behind() {
     relayed(&mut boxes, 1, hash, None);
     assert_eq!(words(&boxes, 1), ["delivered", "relayed"]);
     assert!(boxes.to_submit(10, &none(), NOW).unwrap().is_empty());
+}
+
+#[test]
+fn a_request_asked_twice_makes_one_message() {
+    let dir = Scratch::new("boxes-request");
+    let to = to(&["br"]);
+    let ask = |boxes: &mut Boxes, key: &str, no: u8| {
+        let make = |seqs: &[u64]| Ok::<_, Infallible>(letter(no, &to, seqs, &["br"], Precedence::Routine));
+        boxes.queue(&to, Some(key), make).unwrap().into_inner()
+    };
+    assert_eq!(ask(&mut dir.open(), "case-4711", 1), id(1));
+    let mut boxes = dir.open();
+    assert_eq!(ask(&mut boxes, "case-4711", 2), id(1), "the first answer again");
+    assert_eq!(ask(&mut boxes, "case-4712", 3), id(3));
+    assert_eq!(boxes.request("case-4712").unwrap(), Some(id(3)));
+    assert_eq!(boxes.request("case-4713").unwrap(), None);
+    let sent = boxes.sent(10).unwrap();
+    assert_eq!(sent.iter().map(|one| one.id).collect::<Vec<_>>(), [id(1), id(3)]);
+    assert_eq!(boxes.purge(NOW + l::MESSAGE_LIFE_MS + 1).unwrap().into_inner().requests, 2);
+    assert_eq!(boxes.request("case-4711").unwrap(), None);
 }

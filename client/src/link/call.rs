@@ -1,0 +1,456 @@
+//! One connection to the relay: carries out what its session decides. Frames in, events to the session, actions out.
+//!
+//! Everything slow runs beside the loop. What must keep its order (certificates before what they judge) goes through
+//! one clerk.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::Connection;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+use valise_host::framing::{CONTROL_PRIORITY, FrameReceiver, FrameSender};
+use valise_host::transport::LinkProfile;
+use valise_proto::limits as l;
+use valise_proto::names::Mailbox;
+use valise_proto::session::Close;
+use valise_proto::session::device::{Action, DeviceSession, Event, Offer, State};
+use valise_proto::transfer::{Joiner, Step, Transfer};
+use valise_proto::wire::{self, frame::Kind};
+
+use super::upload::upload;
+use super::{Ended, answer_ms};
+use crate::answers;
+use crate::arrivals::{self, Delivery};
+use crate::office::{LinkState, Office, OfficeError};
+
+/// Events that may wait for the loop, and actions for the clerk.
+const QUEUE: usize = 64;
+/// KiB of envelopes that may be on their way in at once: three of the largest size.
+const INCOMING_KIB: usize = 3 * 18 * 1024;
+/// Most messages whose late wraps are sent in one go.
+const LATE_WRAPS: usize = 64;
+
+/// What happened to a connection beside its session.
+enum Report {
+    Event(Event),
+    /// The peer broke the protocol on a transfer, or the store failed.
+    Broken(Close),
+}
+
+/// One connection.
+pub(super) struct Call {
+    office: Arc<Office>,
+    connection: Connection,
+    profile: LinkProfile,
+    session: DeviceSession,
+    tasks: JoinSet<()>,
+    reports: mpsc::Sender<Report>,
+    inbox: mpsc::Receiver<Report>,
+    clerk: mpsc::Sender<Action>,
+    relay_leaf: wire::SigningLeaf,
+    budget: Arc<Semaphore>,
+    ended: Ended,
+    heard: (u64, u64),
+}
+
+impl Call {
+    pub(super) fn new(office: Arc<Office>, connection: Connection, profile: LinkProfile) -> Self {
+        let (reports, inbox) = mpsc::channel(QUEUE);
+        let (clerk, _) = mpsc::channel(1);
+        let session = DeviceSession::new(office.book.relay().clone(), answer_ms(profile));
+        let heard = (0, office.book.own_ms());
+        Self {
+            office,
+            connection,
+            profile,
+            session,
+            tasks: JoinSet::new(),
+            reports,
+            inbox,
+            clerk,
+            relay_leaf: wire::SigningLeaf::default(),
+            budget: Arc::new(Semaphore::new(INCOMING_KIB)),
+            ended: Ended { was_live: false, come_back_ms: None },
+            heard,
+        }
+    }
+
+    /// Converses until the connection ends.
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
+        let Ok((send, recv)) = self.connection.open_bi().await else { return self.ended };
+        let control = (FrameSender::new(send, CONTROL_PRIORITY), FrameReceiver::new(recv));
+        if let Some(why) = self.converse(control, stop).await {
+            tracing::info!(event = "link-closed", why = why.as_str());
+            self.connection.close(why.code().into(), why.as_str().as_bytes());
+        } else if let Some(reason) = self.connection.close_reason() {
+            tracing::info!(event = "link-lost", reason = %reason);
+        }
+        self.ended
+    }
+
+    async fn converse(
+        &mut self,
+        (mut send, mut recv): (FrameSender, FrameReceiver),
+        stop: &CancellationToken,
+    ) -> Option<Close> {
+        let hello = self.hello().await.ok()?;
+        let leaf = self.office.leaf.clone();
+        let mut event = Event::Connected { hello, leaf };
+        let office = Arc::clone(&self.office);
+        let bells = &office.bells;
+        let mut ticks = interval(Duration::from_millis(answer_ms(self.profile) / 5));
+        loop {
+            if let Some(why) = self.carry_out(event, &mut send).await {
+                return why;
+            }
+            let live = self.session.state() == State::Live;
+            event = tokio::select! {
+                biased;
+                () = stop.cancelled() => Event::Close(Close::Done),
+                report = self.inbox.recv() => match report? {
+                    Report::Event(event) => event,
+                    Report::Broken(why) => return Some(why),
+                },
+                frame = recv.next() => match frame {
+                    Ok(Some(kind)) => Event::Control(kind),
+                    Ok(None) => return None,
+                    Err(valise_host::framing::FrameFault::Frame(_)) => return Some(Close::Protocol),
+                    Err(_) => return None,
+                },
+                stream = self.connection.accept_uni() => {
+                    self.take_in(FrameReceiver::new(stream.ok()?));
+                    continue_with()
+                }
+                () = bells.outbox.notified() => Event::Wake,
+                () = bells.statements.notified() => Event::WakeStatements,
+                () = bells.late_wraps.notified(), if live => { self.late_wraps(); continue_with() }
+                () = bells.wanted.notified(), if live => { self.want(); continue_with() }
+                () = bells.publish.notified(), if live => { self.publish(0); continue_with() }
+                _ = ticks.tick() => self.tick(),
+                Some(_) = self.tasks.join_next() => continue_with(),
+            };
+        }
+    }
+
+    async fn hello(&self) -> Result<wire::Hello, OfficeError> {
+        let first = self.office.mailboxes[0].clone();
+        let own = self.office.store(move |boxes| boxes.own_bundle(&first)).await?;
+        let batch = own.filter(|own| own.published).and_then(|own| own.signed.claim().ok());
+        let trust = self.office.book.trust();
+        let crl = |status: valise_certs::crl::CrlStatus| wire::CrlNumber {
+            issuer_key_id: status.key.0.to_vec().into(),
+            number: status.number,
+        };
+        let crls = trust.crl_status(self.office.book.own_ms()).into_iter();
+        Ok(wire::Hello {
+            version: l::VERSION,
+            mailboxes: self
+                .office
+                .mailboxes
+                .iter()
+                .map(|m| wire::MailboxName { name: m.to_string() })
+                .collect(),
+            roster_no: trust.roster().number,
+            crls: crls.filter(|status| status.number > 0).take(l::CRLS_MAX).map(crl).collect(),
+            bundle_batch: batch.map_or(0, |bundle| bundle.batch_no),
+            link_profile: self.profile.as_str().to_owned(),
+        })
+    }
+
+    /// Notes when packets last came, and how long a round trip takes now.
+    fn tick(&mut self) -> Event {
+        let stats = self.connection.stats();
+        let now_ms = self.office.book.own_ms();
+        if stats.udp_rx.datagrams != self.heard.0 {
+            self.heard = (stats.udp_rx.datagrams, now_ms);
+        }
+        if self.session.state() == State::Live {
+            let rtt_ms = Some((stats.path.rtt.as_secs_f64() * 1e6).round() / 1e3);
+            self.office.link.send_replace(LinkState { state: "live", path: Some("quic"), rtt_ms });
+        }
+        Event::Tick { now_ms, heard_ms: self.heard.1 }
+    }
+
+    /// Hands an event and all that wait behind it to the session, then does what it says. Some = over.
+    async fn carry_out(&mut self, event: Event, send: &mut FrameSender) -> Option<Option<Close>> {
+        let mut actions = self.session.handle(event);
+        while let Ok(report) = self.inbox.try_recv() {
+            match report {
+                Report::Event(event) => actions.extend(self.session.handle(event)),
+                Report::Broken(why) => return Some(Some(why)),
+            }
+        }
+        actions.extend(self.session.flush());
+        for action in actions {
+            match action {
+                Action::Send(kind) => {
+                    if send.send(kind).await.is_err() {
+                        return Some(None);
+                    }
+                }
+                Action::Welcomed(welcome) => {
+                    if let Err(why) = self.welcomed(welcome, send).await {
+                        return Some(why);
+                    }
+                }
+                Action::ComeBack(ms) => self.ended.come_back_ms = Some(ms),
+                Action::Close(why) => return Some(Some(why)),
+                ordered @ (Action::Accepted(..)
+                | Action::Refused(..)
+                | Action::Note(_)
+                | Action::KeepLeaf(_)
+                | Action::TakeBundle(_)
+                | Action::StatementsTaken(_)
+                | Action::BundleTaken(..)
+                | Action::TakeRoster(_)) => {
+                    if self.clerk.send(ordered).await.is_err() {
+                        return Some(Some(Close::OurFault));
+                    }
+                }
+                beside => self.start(beside),
+            }
+        }
+        None
+    }
+
+    /// The relay must sign as itself. Then everything that waited for it goes out.
+    async fn welcomed(
+        &mut self,
+        welcome: wire::Welcome,
+        send: &mut FrameSender,
+    ) -> Result<(), Option<Close>> {
+        let book = &self.office.book;
+        let leaf = welcome.signer.unwrap_or_default();
+        match book.signer(&leaf, book.own_ms()) {
+            Ok(signer) if signer.relay() == Some(book.relay()) => {}
+            _ => {
+                tracing::error!(event = "relay-not-trusted", code = "SIGNER");
+                return Err(Some(Close::BadIdentity));
+            }
+        }
+        let trust = book.trust();
+        if welcome.roster_no < trust.roster().number {
+            for piece in trust.signed_roster().pieces(trust.roster().number) {
+                send.send(Kind::RosterPiece(piece)).await.map_err(|_| None)?;
+            }
+        }
+        self.relay_leaf = leaf;
+        self.ended.was_live = true;
+        self.hire_clerk();
+        self.publish(welcome.bundle_batch);
+        self.want();
+        self.late_wraps();
+        tracing::info!(event = "link-live", session = welcome.session, roster = welcome.roster_no);
+        self.office.link.send_replace(LinkState { state: "live", path: Some("quic"), rtt_ms: None });
+        Ok(())
+    }
+
+    /// One task that does, in their order, what the relay told us.
+    fn hire_clerk(&mut self) {
+        let (sender, mut actions) = mpsc::channel(QUEUE);
+        self.clerk = sender;
+        let (office, reports, leaf) =
+            (Arc::clone(&self.office), self.reports.clone(), self.relay_leaf.clone());
+        self.tasks.spawn(async move {
+            while let Some(action) = actions.recv().await {
+                match clerk(&office, action, &leaf).await {
+                    Ok(None) => {}
+                    Ok(Some(event)) => {
+                        reports.send(Report::Event(event)).await.ok(); // the loop is gone: so is the call
+                    }
+                    Err(error) => {
+                        tracing::error!(event = "store-refused", %error);
+                        reports.send(Report::Broken(Close::OurFault)).await.ok(); // as above
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Runs beside the loop and reports the event that comes of it, if any.
+    fn beside<F>(&mut self, work: F)
+    where
+        F: Future<Output = Result<Option<Event>, OfficeError>> + Send + 'static,
+    {
+        let reports = self.reports.clone();
+        self.tasks.spawn(async move {
+            let report = match work.await {
+                Ok(None) => return,
+                Ok(Some(event)) => Report::Event(event),
+                Err(error) => {
+                    tracing::error!(event = "store-refused", %error);
+                    Report::Broken(Close::OurFault)
+                }
+            };
+            reports.send(report).await.ok(); // the loop is gone: so is the call
+        });
+    }
+
+    fn start(&mut self, action: Action) {
+        let office = Arc::clone(&self.office);
+        match action {
+            Action::PullOutbox { skip, max } => self.beside(async move {
+                let now_ms = office.book.own_ms();
+                let found = office.store(move |boxes| boxes.to_submit(max, &skip, now_ms)).await?;
+                let offers = found.iter().map(|one| Offer { id: one.id, bulk: one.bulk });
+                Ok(Some(Event::Offers(offers.collect())))
+            }),
+            Action::Submit(offer) => {
+                let connection = self.connection.clone();
+                self.beside(async move {
+                    let sent = upload(&office, &connection, offer.id).await?;
+                    let now_ms = office.book.own_ms();
+                    Ok(Some(if sent { Event::Submitted(offer.id, now_ms) } else { Event::NotSent(offer.id) }))
+                });
+            }
+            Action::Keep(transfer) => {
+                let delivery = Delivery { transfer: *transfer, relay_leaf: self.relay_leaf.clone() };
+                self.beside(async move { Ok(Some(Event::Kept(arrivals::take(&office, delivery).await?))) });
+            }
+            Action::PullStatements { skip, max } => self.beside(async move {
+                let found = office.store(move |boxes| boxes.statements(max, &skip)).await?;
+                Ok(Some(Event::Statements(found)))
+            }),
+            other => unreachable!("{other:?} is done in the loop or by the clerk"),
+        }
+    }
+
+    /// An incoming stream: certificates, then one envelope.
+    fn take_in(&mut self, stream: FrameReceiver) {
+        let (office, budget, reports) =
+            (Arc::clone(&self.office), Arc::clone(&self.budget), self.reports.clone());
+        self.tasks.spawn(async move {
+            let report = match receive(&office, stream, budget).await {
+                Ok(Some(transfer)) => Report::Event(Event::Arrived(transfer)),
+                Ok(None) => return, // given up by the relay; it will come again
+                Err(why) => Report::Broken(why),
+            };
+            reports.send(report).await.ok(); // the loop is gone: so is the call
+        });
+    }
+
+    /// Own batches that the relay lacks; its newest of the first mailbox is known from Welcome.
+    fn publish(&mut self, held: u64) {
+        for (at, mailbox) in self.office.mailboxes.clone().into_iter().enumerate() {
+            let office = Arc::clone(&self.office);
+            self.beside(async move {
+                let Some(own) = office.store(move |boxes| boxes.own_bundle(&mailbox)).await? else {
+                    return Ok(None);
+                };
+                let batch = own.signed.claim().map_or(0, |bundle| bundle.batch_no);
+                let lacking = !own.published || (at == 0 && held != 0 && held < batch);
+                Ok(lacking.then(|| Event::Publish(Box::new(own.signed))))
+            });
+        }
+    }
+
+    /// Everyone we ever wrote to: the relay hands out newer keys as they come.
+    fn want(&mut self) {
+        let office = Arc::clone(&self.office);
+        self.beside(async move {
+            let wanted = office.store(|boxes| {
+                let batch = |mailbox: Mailbox| {
+                    let held = boxes.bundle(&mailbox)?.map_or(0, |(batch, _)| batch);
+                    Ok((mailbox, held))
+                };
+                let mut known = boxes.correspondents()?;
+                known.truncate(l::WANTED_MAX);
+                known.into_iter().map(batch).collect::<Result<Vec<_>, crate::boxes::BoxesError>>()
+            });
+            Ok(Some(Event::Want(wanted.await?)))
+        });
+    }
+
+    fn late_wraps(&mut self) {
+        let (office, reports) = (Arc::clone(&self.office), self.reports.clone());
+        self.beside(async move {
+            let now_ms = office.book.own_ms();
+            let late =
+                office.store(move |boxes| boxes.late_wraps(LATE_WRAPS, &BTreeSet::new(), now_ms)).await?;
+            for one in late {
+                let wraps = one.wraps.into_iter().map(|(_, wrap)| wrap).collect();
+                reports.send(Report::Event(Event::LateWraps(one.id, wraps))).await.ok(); // as above
+            }
+            Ok(None)
+        });
+    }
+}
+
+/// An event that changes nothing: the loop looks again.
+fn continue_with() -> Event {
+    Event::Offers(Vec::new())
+}
+
+/// What the clerk does with one action, and the event that answers the relay.
+async fn clerk(
+    office: &Office,
+    action: Action,
+    leaf: &wire::SigningLeaf,
+) -> Result<Option<Event>, OfficeError> {
+    match action {
+        Action::Accepted(id, relayed) => answers::accepted(office, id, *relayed, leaf).await?,
+        Action::Refused(id, code, retry, statement) => {
+            answers::refused(office, id, code, retry, statement.map(|one| *one), leaf).await?;
+            if retry > 0 {
+                return Ok(None);
+            }
+        }
+        Action::Note(receipts) => {
+            return Ok(Some(Event::Noted(answers::note(office, receipts, leaf).await?)));
+        }
+        Action::KeepLeaf(leaf) => answers::leaf(office, leaf).await?,
+        Action::TakeBundle(bundle) => answers::bundle(office, *bundle).await?,
+        Action::StatementsTaken(ids) => {
+            office.write(move |boxes| boxes.statements_taken(&ids)).await?;
+        }
+        Action::BundleTaken(mailbox, batch) => {
+            office.write(move |boxes| boxes.bundle_published(&mailbox, batch)).await?;
+        }
+        Action::TakeRoster(roster) => {
+            office.book.take_roster(&roster);
+        }
+        other => unreachable!("{other:?} is not the clerk's"),
+    }
+    Ok(None)
+}
+
+/// Reads one envelope and the certificates ahead of it, within memory.
+async fn receive(
+    office: &Office,
+    mut stream: FrameReceiver,
+    budget: Arc<Semaphore>,
+) -> Result<Option<Box<Transfer>>, Close> {
+    let mut joiner = loop {
+        match frame(&mut stream).await? {
+            None => return Ok(None),
+            Some(Kind::SigningLeaf(leaf)) => {
+                answers::leaf(office, leaf).await.map_err(|_| Close::OurFault)?
+            }
+            Some(Kind::Begin(begin)) => break Joiner::begin(begin).map_err(|_| Close::Protocol)?,
+            Some(_) => return Err(Close::Protocol),
+        }
+    };
+    let kib = u32::try_from(joiner.declared_bytes().div_ceil(1024)).map_err(|_| Close::Protocol)?;
+    // Never closed: it lives as long as the call. Held until the envelope is whole; the session bounds the rest.
+    let Ok(_reserved) = budget.acquire_many_owned(kib).await else { return Ok(None) };
+    loop {
+        let Some(kind) = frame(&mut stream).await? else { return Ok(None) };
+        match joiner.push(kind).map_err(|_| Close::Protocol)? {
+            Step::More(more) => joiner = more,
+            Step::Whole(transfer) => return Ok(Some(transfer)),
+        }
+    }
+}
+
+async fn frame(stream: &mut FrameReceiver) -> Result<Option<Kind>, Close> {
+    match stream.next().await {
+        Ok(frame) => Ok(frame),
+        Err(valise_host::framing::FrameFault::Frame(_)) => Err(Close::Protocol),
+        Err(_) => Ok(None),
+    }
+}
