@@ -11,7 +11,6 @@ use valise_host::ledger::{Committed, Ledger, StoreError};
 use valise_host::rest::Sealer;
 use valise_proto::names::{Mailbox, MessageId};
 
-mod again;
 mod dead;
 mod inbox;
 mod keys;

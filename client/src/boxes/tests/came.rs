@@ -20,7 +20,9 @@ fn a_message_is_kept_once_whatever_comes_again() {
     assert_eq!(boxes.seen(&key, &id(1), &hash).unwrap(), kept);
     let mut again = incoming("br", 1, 7);
     again.now_ms += 1_000;
-    again.delivered = incoming("br", 1, 8).delivered; // made anew, and not needed
+    let mut anew = came.delivered.claim().unwrap();
+    anew.time_ms += 1_000;
+    again.delivered = signed(&anew); // made anew, and not needed
     assert_eq!(boxes.keep(again.clone()).unwrap().into_inner(), Kept::Already(1));
     assert_eq!(waiting(&boxes), [came.delivered.id()], "the earlier receipt goes again");
     boxes.statements_taken(&waiting(&boxes)).unwrap().into_inner();
