@@ -178,26 +178,32 @@ pub struct LinkStatus {
     pub rtt_ms: Option<f64>,
 }
 
-/// Messages sent that have not ended for all their recipients.
+/// What was sent, by the lowest rung over all recipients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutboxStatus {
-    /// Synced here, not yet at the relay.
+    /// Synced here, not yet at the relay for every recipient.
     pub queued: u64,
-    /// At the relay, and for some recipient not further.
+    /// At the relay for every recipient, not yet delivered to every one.
     pub relayed: u64,
-    /// Of both, those that lack a recipient's key.
+    /// Delivered to every recipient, or further.
+    pub delivered: u64,
+    /// Ended badly for at least one.
+    pub ended: u64,
+    /// Of all, those that lack a recipient's key.
     pub waiting_for_key: u64,
 }
 
 /// What came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxStatus {
-    /// Messages kept.
-    pub total: u64,
-    /// Of these, not opened yet.
-    pub unopened: u64,
+    /// Messages not opened yet.
+    pub delivered: u64,
+    /// Opened, not acknowledged.
+    pub opened: u64,
+    /// Acknowledged.
+    pub acknowledged: u64,
     /// Envelopes that could not be opened.
-    pub dead_letters: u64,
+    pub unopenable: u64,
 }
 
 /// The relay this desk speaks to.

@@ -3,7 +3,7 @@
 //! A receipt that does not hold is logged and answered as taken: it would only come again.
 
 use valise_proto::bundle::SignedBundle;
-use valise_proto::kinds::ReceiptKind;
+use valise_proto::kinds::{Reason, ReceiptKind};
 use valise_proto::names::{Mailbox, MessageId};
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 use valise_proto::refusal::Refusal;
@@ -68,11 +68,13 @@ pub async fn refused(
         return Ok(());
     }
     let judged = statement.as_ref().map(|receipt| office.book.relay_statement(receipt, relay_leaf));
-    if let Some(Err(error)) = judged {
-        return bad_receipt("refused", &error.to_string());
-    }
-    let (now_ms, by) = (office.book.own_ms(), Speaker::Relay(office.book.relay().clone()));
-    office.write(move |boxes| boxes.refuse(&id, code, &by, statement.as_ref(), now_ms)).await?;
+    let reason = match judged {
+        Some(Ok(receipt)) => receipt.reason.unwrap_or(Reason::Malformed),
+        Some(Err(error)) => return bad_receipt("refused", &error.to_string()),
+        None => Reason::Malformed,
+    };
+    let now_ms = office.book.own_ms();
+    office.write(move |boxes| boxes.refuse(&id, reason, statement.as_ref(), now_ms)).await?;
     office.changed();
     Ok(())
 }

@@ -43,7 +43,7 @@ pub async fn take(office: &Office, delivery: Delivery) -> Result<u64, OfficeErro
         }
     };
     if office.book.heard_time(proof.time_ms) {
-        office.store(move |boxes| boxes.raise_time_seen(proof.time_ms)).await?;
+        office.write(move |boxes| boxes.hear_time(proof.time_ms)).await?;
     }
     let about = about(&transfer, proof.sequence, recipient(office, &transfer));
     match judge(office, &transfer, &proof).await? {
@@ -171,7 +171,7 @@ async fn keep(
         delivered,
         now_ms,
     };
-    office.write(move |boxes| boxes.keep(&incoming)).await?;
+    office.write(move |boxes| boxes.keep(incoming)).await?;
     let id = valise_host::logs::brief(about.message_id.as_bytes());
     tracing::info!(event = "message-delivered", id, sequence = about.sequence);
     Ok(())
@@ -183,7 +183,7 @@ fn content(opened: Opened) -> Content {
         name: file.name().to_owned(),
         media_type: file.media_type().to_owned(),
         sha256: file.sha256().0,
-        bytes: file.data().clone(),
+        data: file.data().clone(),
     };
     Content {
         type_name: message.kind().as_str().to_owned(),
@@ -191,7 +191,7 @@ fn content(opened: Opened) -> Content {
         body: message.body().clone(),
         lang: message.lang().to_owned(),
         in_reply_to: message.in_reply_to().map(|id| id.to_string()).unwrap_or_default(),
-        attachments: message.attachments().iter().map(file).collect(),
+        files: message.attachments().iter().map(file).collect(),
     }
 }
 
@@ -225,6 +225,6 @@ async fn bury(
         statement,
         now_ms: office.book.own_ms(),
     };
-    office.write(move |boxes| boxes.dead_letter(&letter)).await?;
+    office.write(move |boxes| boxes.dead_letter(letter)).await?;
     Ok(())
 }

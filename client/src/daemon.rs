@@ -98,8 +98,7 @@ pub async fn run(path: &Path) -> Result<(), DaemonError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let papers = Papers::load(&config, clock.now_ms())?;
     let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-    let sealer = Sealer::new(&papers.rest, Arc::clone(&entropy));
-    let boxes = Boxes::open(&config.store.path, &sealer)?;
+    let boxes = Boxes::open(&config.store.path, &Sealer::new(&papers.rest, Arc::clone(&entropy)))?;
     let newest_ms = boxes.newest_time_seen()?;
     let tls = papers.tls;
     let office = Arc::new(Office {
@@ -117,7 +116,6 @@ pub async fn run(path: &Path) -> Result<(), DaemonError> {
             newest_ms,
         ),
         boxes: Worker::threaded("boxes", boxes)?,
-        sealer,
         entropy,
         clock,
         bells: Bells::default(),

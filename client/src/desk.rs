@@ -178,7 +178,7 @@ impl Desk for RealDesk {
         let mut operator_ref = [0; 16];
         self.office.entropy.fill(&mut operator_ref);
         let statement = self.office.acknowledge(&about(&found), operator_ref);
-        let by = Acknowledger { operator_ref, operator_uid: uid };
+        let by = Acknowledger { operator_ref, uid };
         let now_ms = self.office.book.own_ms();
         let mark = self.office.write(move |boxes| boxes.mark_acknowledged(&id, &statement, by, now_ms)).await;
         mark.map_err(store_error)?;
@@ -215,12 +215,15 @@ impl Desk for RealDesk {
             outbox: OutboxStatus {
                 queued: counts.outbox.queued,
                 relayed: counts.outbox.relayed,
+                delivered: counts.outbox.delivered,
+                ended: counts.outbox.ended,
                 waiting_for_key: counts.outbox.waiting_for_key,
             },
             inbox: InboxStatus {
-                total: counts.inbox.total,
-                unopened: counts.inbox.unopened,
-                dead_letters: counts.inbox.dead_letters,
+                delivered: counts.inbox.delivered,
+                opened: counts.inbox.opened,
+                acknowledged: counts.inbox.acknowledged,
+                unopenable: counts.inbox.dead_letters,
             },
             relay: RelayStatus {
                 id: self.office.book.relay().to_string(),

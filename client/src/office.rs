@@ -10,7 +10,6 @@ use valise_host::clock::Clock;
 use valise_host::entropy::{Dice, Entropy};
 use valise_host::executor::Worker;
 use valise_host::ledger::{Committed, StoreError};
-use valise_host::rest::Sealer;
 use valise_proto::kinds::{Reason, ReceiptKind};
 use valise_proto::names::{DeviceId, Mailbox, MessageId};
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
@@ -71,8 +70,6 @@ pub struct Office {
     pub book: Book,
     /// The durable store.
     pub boxes: Worker<Boxes>,
-    /// Names requests that repeat themselves.
-    pub sealer: Sealer,
     /// Chance.
     pub entropy: Arc<dyn Entropy>,
     /// Wall time.

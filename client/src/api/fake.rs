@@ -205,8 +205,8 @@ impl Desk for FakeDesk {
             party: "fr".to_owned(),
             device: "gw1".to_owned(),
             link: LinkStatus { state: "up".to_owned(), path: Some("quic".to_owned()), rtt_ms: Some(0.5) },
-            outbox: OutboxStatus { queued: 1, relayed: 2, waiting_for_key: 3 },
-            inbox: InboxStatus { total: 4, unopened: 5, dead_letters: 6 },
+            outbox: OutboxStatus { queued: 1, relayed: 2, delivered: 3, ended: 0, waiting_for_key: 1 },
+            inbox: InboxStatus { delivered: 4, opened: 5, acknowledged: 6, unopenable: 0 },
             relay: RelayStatus { id: "hub-1".to_owned(), address: "127.0.0.1:4433".to_owned(), roster_no: 1 },
         })
     }

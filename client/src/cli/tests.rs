@@ -129,8 +129,8 @@ fn every_answer_is_json_to_the_letter() {
     let status = valise(&office, &["--json", "status"], b"");
     let expected = concat!(
         r#"{"party":"fr","device":"gw1","link":{"state":"up","path":"quic","rtt_ms":0.5},"#,
-        r#""outbox":{"queued":1,"relayed":2,"waiting_for_key":3},"#,
-        r#""inbox":{"total":4,"unopened":5,"dead_letters":6},"#,
+        r#""outbox":{"queued":1,"relayed":2,"delivered":3,"ended":0,"waiting_for_key":1},"#,
+        r#""inbox":{"delivered":4,"opened":5,"acknowledged":6,"unopenable":0},"#,
         r#""relay":{"id":"hub-1","address":"127.0.0.1:4433","roster_no":1}}"#,
         "\n"
     );

@@ -167,15 +167,15 @@ fn status_words(answer: &StatusAnswer) -> Vec<String> {
         (
             "outbox",
             format!(
-                "{} queued, {} relayed, {} waiting for a key",
-                outbox.queued, outbox.relayed, outbox.waiting_for_key
+                "{} queued, {} relayed, {} delivered, {} ended badly, {} waiting for a key",
+                outbox.queued, outbox.relayed, outbox.delivered, outbox.ended, outbox.waiting_for_key
             ),
         ),
         (
             "inbox",
             format!(
-                "{} messages, {} not opened, {} dead letters",
-                inbox.total, inbox.unopened, inbox.dead_letters
+                "{} delivered, {} opened, {} acknowledged, {} unopenable",
+                inbox.delivered, inbox.opened, inbox.acknowledged, inbox.unopenable
             ),
         ),
     ];

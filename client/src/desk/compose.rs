@@ -25,15 +25,9 @@ use crate::office::{Office, OfficeError};
 /// Takes a message in; its id once it is synced here.
 pub(super) async fn send(office: &Office, compose: Compose) -> Result<MessageId, DeskError> {
     compose.check()?;
-    let mut dice = office.dice();
-    let id = match &compose.idempotency {
-        None => new_message_id(&mut dice),
-        // The same request gets the same id; under the store's key it tells nobody anything.
-        Some(key) => MessageId::new(office.sealer.blind("request", key.as_bytes())),
-    };
-    if compose.idempotency.is_some() {
-        let known = office.store(move |boxes| boxes.sent_message(&id)).await.map_err(store_error)?;
-        if known.is_some() {
+    if let Some(key) = compose.idempotency.clone() {
+        let known = office.store(move |boxes| boxes.request(&key)).await.map_err(store_error)?;
+        if let Some(id) = known {
             return Ok(id);
         }
     }
@@ -48,7 +42,7 @@ pub(super) async fn send(office: &Office, compose: Compose) -> Result<MessageId,
     let summary = summary(&message);
     let now_ms = office.book.own_ms();
     let draft = Draft {
-        message_id: id,
+        message_id: new_message_id(&mut office.dice()),
         message,
         sender: office.mailboxes[0].clone(),
         device: office.device.device.clone(),
@@ -59,7 +53,7 @@ pub(super) async fn send(office: &Office, compose: Compose) -> Result<MessageId,
         expires_ms: now_ms + l::MESSAGE_LIFE_MS,
         roster_no: roster.number,
     };
-    queue(office, draft, recipients, summary).await
+    queue(office, draft, recipients, summary, compose.idempotency).await
 }
 
 /// Seals with the numbers that the store gives, wraps for every key known, and commits all at once.
@@ -68,6 +62,7 @@ async fn queue(
     draft: Draft,
     recipients: Vec<(Mailbox, Addressing)>,
     summary: Summary,
+    request: Option<String>,
 ) -> Result<MessageId, DeskError> {
     let now_ms = draft.created_ms;
     let bundles = bundles(office, &recipients).await?;
@@ -76,7 +71,7 @@ async fn queue(
     let mut dice = office.dice();
     let made = office.boxes.call(move |boxes| {
         let named = recipients.clone();
-        boxes.queue(&named, move |numbers| {
+        boxes.queue(&named, request.as_deref(), move |numbers| {
             let numbered = recipients.into_iter().zip(numbers);
             let to = |((mailbox, addressing), seq): ((Mailbox, Addressing), &u64)| Recipient {
                 mailbox,

@@ -3,7 +3,6 @@
 //! Everything slow runs beside the loop. What must keep its order (certificates before what they judge) goes through
 //! one clerk.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -370,8 +369,7 @@ impl Call {
         let (office, reports) = (Arc::clone(&self.office), self.reports.clone());
         self.beside(async move {
             let now_ms = office.book.own_ms();
-            let late =
-                office.store(move |boxes| boxes.late_wraps(LATE_WRAPS, &BTreeSet::new(), now_ms)).await?;
+            let late = office.store(move |boxes| boxes.late_wraps(LATE_WRAPS, now_ms)).await?;
             for one in late {
                 let wraps = one.wraps.into_iter().map(|(_, wrap)| wrap).collect();
                 reports.send(Report::Event(Event::LateWraps(one.id, wraps))).await.ok(); // as above
