@@ -16,6 +16,8 @@ use crate::book::Disbelief;
 use crate::boxes::{Noted, Waiting};
 use crate::office::{Office, OfficeError};
 
+/// Pause after a refusal whose statement does not hold, milliseconds: neither given up nor tried in a circle.
+const DOUBT_MS: u64 = 10_000;
 /// Most messages given their missing wrap in one go.
 const WRAPS_AT_ONCE: usize = 64;
 
@@ -32,11 +34,9 @@ pub async fn accepted(
         Err(error) => return bad_receipt("relayed", &error.to_string()),
     };
     office.book.heard_time(receipt.time_ms);
-    let late = receipt.mailbox.is_some();
     office.write(move |boxes| boxes.relayed(&id, &relayed, &receipt)).await?;
-    if late {
-        office.bells.late_wraps.notify_one(); // the next, of more than fit a frame
-    }
+    // Wraps that became known meanwhile follow now; and the next of those that were more than fit a frame.
+    office.bells.late_wraps.notify_one();
     office.changed();
     Ok(())
 }
@@ -70,7 +70,12 @@ pub async fn refused(
     let judged = statement.as_ref().map(|receipt| office.book.relay_statement(receipt, relay_leaf));
     let reason = match judged {
         Some(Ok(receipt)) => receipt.reason.unwrap_or(Reason::Malformed),
-        Some(Err(error)) => return bad_receipt("refused", &error.to_string()),
+        Some(Err(error)) => {
+            // Nobody who may say so ended it: it stays, and is tried again after a while.
+            let until_ms = office.book.own_ms() + DOUBT_MS;
+            office.write(move |boxes| boxes.postpone(&id, until_ms)).await?;
+            return bad_receipt("refused", &error.to_string());
+        }
         None => Reason::Malformed,
     };
     let now_ms = office.book.own_ms();

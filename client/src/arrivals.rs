@@ -13,8 +13,11 @@ use valise_proto::transfer::Transfer;
 use valise_proto::wire;
 use valise_seal::open::{Arrival, Desk, Opened, Outcome, Signer, open};
 
-use crate::boxes::{Content, Incoming, NewDeadLetter, NewFile, Seen};
+use crate::boxes::{Content, Incoming, Kept, NewDeadLetter, NewFile, Seen};
 use crate::office::{About, Office, OfficeError, locked};
+
+/// The detail of a second message under one id.
+const REUSED: &str = "the author used the message id before for another message";
 
 /// An envelope and the papers that came for it.
 pub struct Delivery {
@@ -42,9 +45,7 @@ pub async fn take(office: &Office, delivery: Delivery) -> Result<u64, OfficeErro
             return Ok(sequence);
         }
     };
-    if office.book.heard_time(proof.time_ms) {
-        office.write(move |boxes| boxes.hear_time(proof.time_ms)).await?;
-    }
+    office.book.heard_time(proof.time_ms); // kept on disk with the message
     let about = about(&transfer, proof.sequence, recipient(office, &transfer));
     match judge(office, &transfer, &proof).await? {
         Ok(Verdict::Keep(opened, leaf)) => keep(office, transfer, relayed, &about, *opened, leaf).await?,
@@ -107,7 +108,7 @@ async fn judge(
     let (hash, id) = (transfer.header.hash(), transfer.facts.message_id);
     let seen = office.store(move |boxes| boxes.seen(&key, &id, &hash)).await?;
     if matches!(seen, Seen::Reused) {
-        return unopenable("the author used the message id before for another message".to_owned());
+        return unopenable(REUSED.to_owned());
     }
     let known = matches!(seen, Seen::Kept { .. });
     Ok(match unseal(office, transfer, &signer, known) {
@@ -171,7 +172,12 @@ async fn keep(
         delivered,
         now_ms,
     };
-    office.write(move |boxes| boxes.keep(incoming)).await?;
+    let header = incoming.header.clone();
+    if office.write(move |boxes| boxes.keep(incoming)).await? == Kept::Reused {
+        // Two envelopes under one id raced past the first look: the one that lost is no message.
+        let detail = REUSED.to_owned();
+        return bury(office, &header, about, Burial { reason: Reason::Unopenable, detail }).await;
+    }
     let id = valise_host::logs::brief(about.message_id.as_bytes());
     tracing::info!(event = "message-delivered", id, sequence = about.sequence);
     Ok(())

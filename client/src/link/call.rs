@@ -33,12 +33,8 @@ const INCOMING_KIB: usize = 3 * 18 * 1024;
 /// Most messages whose late wraps are sent in one go.
 const LATE_WRAPS: usize = 64;
 
-/// What happened to a connection beside its session.
-enum Report {
-    Event(Event),
-    /// The peer broke the protocol on a transfer, or the store failed.
-    Broken(Close),
-}
+/// What a slow task reports: an event; or that the peer broke the protocol on a transfer, or the store failed.
+type Report = Result<Event, Close>;
 
 /// One connection.
 pub(super) struct Call {
@@ -111,8 +107,8 @@ impl Call {
                 biased;
                 () = stop.cancelled() => Event::Close(Close::Done),
                 report = self.inbox.recv() => match report? {
-                    Report::Event(event) => event,
-                    Report::Broken(why) => return Some(why),
+                    Ok(event) => event,
+                    Err(why) => return Some(why),
                 },
                 frame = recv.next() => match frame {
                     Ok(Some(kind)) => Event::Control(kind),
@@ -179,8 +175,8 @@ impl Call {
         let mut actions = self.session.handle(event);
         while let Ok(report) = self.inbox.try_recv() {
             match report {
-                Report::Event(event) => actions.extend(self.session.handle(event)),
-                Report::Broken(why) => return Some(Some(why)),
+                Ok(event) => actions.extend(self.session.handle(event)),
+                Err(why) => return Some(Some(why)),
             }
         }
         actions.extend(self.session.flush());
@@ -259,11 +255,11 @@ impl Call {
                 match clerk(&office, action, &leaf).await {
                     Ok(None) => {}
                     Ok(Some(event)) => {
-                        reports.send(Report::Event(event)).await.ok(); // the loop is gone: so is the call
+                        reports.send(Ok(event)).await.ok(); // the loop is gone: so is the call
                     }
                     Err(error) => {
                         tracing::error!(event = "store-refused", %error);
-                        reports.send(Report::Broken(Close::OurFault)).await.ok(); // as above
+                        reports.send(Err(Close::OurFault)).await.ok(); // as above
                         return;
                     }
                 }
@@ -280,10 +276,10 @@ impl Call {
         self.tasks.spawn(async move {
             let report = match work.await {
                 Ok(None) => return,
-                Ok(Some(event)) => Report::Event(event),
+                Ok(Some(event)) => Ok(event),
                 Err(error) => {
                     tracing::error!(event = "store-refused", %error);
-                    Report::Broken(Close::OurFault)
+                    Err(Close::OurFault)
                 }
             };
             reports.send(report).await.ok(); // the loop is gone: so is the call
@@ -325,9 +321,9 @@ impl Call {
             (Arc::clone(&self.office), Arc::clone(&self.budget), self.reports.clone());
         self.tasks.spawn(async move {
             let report = match receive(&office, stream, budget).await {
-                Ok(Some(transfer)) => Report::Event(Event::Arrived(transfer)),
+                Ok(Some(transfer)) => Ok(Event::Arrived(transfer)),
                 Ok(None) => return, // given up by the relay; it will come again
-                Err(why) => Report::Broken(why),
+                Err(why) => Err(why),
             };
             reports.send(report).await.ok(); // the loop is gone: so is the call
         });
@@ -372,7 +368,7 @@ impl Call {
             let late = office.store(move |boxes| boxes.late_wraps(LATE_WRAPS, now_ms)).await?;
             for one in late {
                 let wraps = one.wraps.into_iter().map(|(_, wrap)| wrap).collect();
-                reports.send(Report::Event(Event::LateWraps(one.id, wraps))).await.ok(); // as above
+                reports.send(Ok(Event::LateWraps(one.id, wraps))).await.ok(); // as above
             }
             Ok(None)
         });
