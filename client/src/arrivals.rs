@@ -33,16 +33,23 @@ struct Burial {
     detail: String,
 }
 
-/// Judges and keeps one envelope. Durable when it returns; the relay's number of it.
-pub async fn take(office: &Office, delivery: Delivery) -> Result<u64, OfficeError> {
+/// Judges and keeps one envelope. Durable when it returns; the relay's number of it. None: it cannot be judged yet,
+/// and comes again in another session.
+pub async fn take(office: &Office, delivery: Delivery) -> Result<Option<u64>, OfficeError> {
     let Delivery { transfer, relay_leaf } = delivery;
-    let Some(relayed) = transfer.relayed.clone() else { return Ok(0) }; // the session refuses these
+    let Some(relayed) = transfer.relayed.clone() else { return Ok(None) }; // the session refuses these
+    if !office.book.has_roster(transfer.facts.roster_no).await {
+        // Its author may be a party we do not know yet: no word on it before we can know.
+        tracing::warn!(event = "roster-behind", wanted = transfer.facts.roster_no);
+        return Ok(None);
+    }
     let proof = match proof(office, &relayed, &relay_leaf, &transfer.header).await {
         Ok(proof) => proof,
         Err((sequence, burial)) => {
             let about = about(&transfer, sequence, recipient(office, &transfer));
             bury(office, &transfer.header, &about, burial).await?;
-            return Ok(sequence);
+            office.bells.statements.notify_one();
+            return Ok(Some(sequence));
         }
     };
     office.book.heard_time(proof.time_ms); // kept on disk with the message
@@ -58,7 +65,7 @@ pub async fn take(office: &Office, delivery: Delivery) -> Result<u64, OfficeErro
     }
     office.bells.statements.notify_one();
     office.changed();
-    Ok(proof.sequence)
+    Ok(Some(proof.sequence))
 }
 
 /// The relay's proof of acceptance, for exactly this header.

@@ -5,8 +5,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::time::timeout;
 use valise_certs::fault::PaperFault;
 use valise_certs::signer::{Signer, verify_signer};
 use valise_certs::trust::Trust;
@@ -17,6 +20,9 @@ use valise_proto::names::RelayId;
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 use valise_proto::roster::SignedRoster;
 use valise_proto::wire::{self, ReadError};
+
+/// How long an envelope waits for the roster its author wrote under: the relay hands it over beside it.
+const ROSTER_WAIT: Duration = Duration::from_secs(10);
 
 /// Why something that came is not believed.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +45,7 @@ pub struct Book {
     relay: RelayId,
     clock: Arc<dyn Clock>,
     newest_ms: AtomicU64,
+    roster_no: watch::Sender<u64>,
 }
 
 impl Book {
@@ -50,7 +57,9 @@ impl Book {
         clock: Arc<dyn Clock>,
         newest_ms: u64,
     ) -> Self {
+        let roster_no = watch::Sender::new(trust.roster().number);
         Self {
+            roster_no,
             trust: ArcSwap::from_pointee(trust),
             kept_roster,
             relay,
@@ -62,6 +71,13 @@ impl Book {
     /// What is trusted now.
     pub fn trust(&self) -> Arc<Trust> {
         self.trust.load_full()
+    }
+
+    /// Waits until a roster of this number or higher is in force, as long as it may take to cross; whether it is.
+    pub async fn has_roster(&self, number: u64) -> bool {
+        let mut held = self.roster_no.subscribe();
+        let wait = held.wait_for(|held| *held >= number);
+        matches!(timeout(ROSTER_WAIT, wait).await, Ok(Ok(_)))
     }
 
     /// The relay this daemon calls.
@@ -144,7 +160,9 @@ impl Book {
                     return false;
                 }
                 tracing::info!(event = "roster-taken", number = newer.roster().number);
+                let number = newer.roster().number;
                 self.trust.store(Arc::new(newer));
+                self.roster_no.send_replace(number);
                 true
             }
             Err(fault) => {

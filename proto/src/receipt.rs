@@ -237,8 +237,15 @@ fn signed_bytes(count: u64, root: &Hash) -> [u8; 40] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The relay has it.
+    pub(crate) fn relayed() -> SignedReceipt {
+        let by = Speaker::Relay(RelayId::new("hub-1").unwrap());
+        let receipt = Receipt { kind: ReceiptKind::Relayed, by, mailbox: None, ..delivered("br", 1) };
+        SignedReceipt::sign(&receipt, &SigningKey::from_seed(&[2; 32]))
+    }
 
     fn delivered(mailbox: &str, sequence: u64) -> Receipt {
         let mailbox = Mailbox::new(mailbox).unwrap();

@@ -23,7 +23,7 @@ use valise_proto::session::relay::{Action, Event, Offer, RelaySession};
 use valise_proto::signing::KeyId;
 use valise_proto::wire::{self, frame::Kind};
 
-use crate::delivery::{Delivered, deliver};
+use crate::delivery::{Sent, deliver};
 use crate::hub::{Hub, Line};
 use crate::intake::{Intake, Received, Reserved};
 use crate::queue::{Entry, Queue};
@@ -40,7 +40,7 @@ const COME_BACK_MS: u32 = 200;
 enum Report {
     Event(Event),
     Transfer(Box<Received>),
-    Sent(u64, Option<Delivered>),
+    Sent(u64, Sent),
     Broken(Close),
 }
 
@@ -214,13 +214,14 @@ impl<Q: Queue> Call<Q> {
                 self.reserved.insert(transfer.facts.message_id, reserved);
                 Ok(Some(Event::Submitted(transfer)))
             }
-            Report::Sent(_, Some(delivered)) => {
-                if let Some(key) = delivered.carried {
-                    self.carried.insert(delivered.sequence, key);
+            Report::Sent(sequence, Sent::Whole { carried }) => {
+                if let Some(key) = carried {
+                    self.carried.insert(sequence, key);
                 }
                 Ok(None)
             }
-            Report::Sent(sequence, None) => Ok(Some(Event::NotSent(sequence))),
+            Report::Sent(sequence, Sent::Settled) => Ok(Some(Event::NotSent(sequence))),
+            Report::Sent(sequence, Sent::Failed) => Ok(Some(Event::Unsendable(sequence))),
             Report::Broken(why) => Err(why),
         }
     }
@@ -333,8 +334,8 @@ impl<Q: Queue> Call<Q> {
             Action::AddWraps(id, wraps) => self.add_wraps(id, wraps),
             Action::Note(receipts) => self.beside(async move { Some(note(hub, receipts).await) }),
             Action::Forget(ids) => self.beside(async move {
-                hub.noted(hub.queue().forget(device, ids).await).ok();
-                None
+                hub.noted(hub.queue().forget(device, ids.clone()).await).ok()?;
+                Some(Event::Forgotten(ids))
             }),
             Action::KeepBundle(bundle) => {
                 let reports = self.reports.clone();

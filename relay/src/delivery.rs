@@ -13,29 +13,47 @@ use valise_proto::transfer;
 use valise_proto::wire::frame::Kind;
 
 use crate::hub::Hub;
-use crate::queue::Queue;
+use crate::queue::{Outgoing, Queue};
 
 /// Stream reset: the envelope was settled meanwhile, or the queue failed.
 const GIVEN_UP: u32 = 0;
 
-/// A delivery whose last frame is on its way.
+/// What became of a delivery.
 #[derive(Clone, Copy, Debug)]
-pub struct Delivered {
-    /// Which envelope.
-    pub sequence: u64,
-    /// The signing key whose certificate it carried.
-    pub carried: Option<KeyId>,
+pub enum Sent {
+    /// Its last frame is on its way.
+    Whole {
+        /// The signing key whose certificate rode in front.
+        carried: Option<KeyId>,
+    },
+    /// It was settled before.
+    Settled,
+    /// It could not be read, or nobody takes it any more.
+    Failed,
 }
 
-/// Sends; none when there is nothing to send any more, or nobody to send to.
+/// Sends one entry.
 pub async fn deliver<Q: Queue>(
     hub: &Hub<Q>,
     connection: &Connection,
     mailbox: Mailbox,
     sequence: u64,
     shown: &BTreeSet<KeyId>,
-) -> Option<Delivered> {
-    let outgoing = hub.noted(hub.queue().outgoing(sequence, mailbox).await).ok()??;
+) -> Sent {
+    match hub.noted(hub.queue().outgoing(sequence, mailbox).await) {
+        Ok(Some(outgoing)) => send(hub, connection, sequence, outgoing, shown).await.unwrap_or(Sent::Failed),
+        Ok(None) => Sent::Settled,
+        Err(_) => Sent::Failed,
+    }
+}
+
+async fn send<Q: Queue>(
+    hub: &Hub<Q>,
+    connection: &Connection,
+    sequence: u64,
+    outgoing: Outgoing,
+    shown: &BTreeSet<KeyId>,
+) -> Option<Sent> {
     let facts = outgoing.header.read().ok()?;
     let key = facts.sender_key_id;
     let carried = (!shown.contains(&key)).then_some(key);
@@ -56,15 +74,14 @@ pub async fn deliver<Q: Queue>(
     }
     for (part, count) in (0_u32..).zip(outgoing.segments) {
         for index in 0..count {
-            let segment = hub.noted(hub.queue().segment(sequence, part, index).await).ok().flatten();
-            let Some(data) = segment else {
+            let Some(data) = hub.noted(hub.queue().segment(sequence, part, index).await).ok()? else {
                 stream.reset(GIVEN_UP);
-                return None;
+                return Some(Sent::Settled);
             };
             stream.send(transfer::segment(sequence, part, index, data)).await.ok()?;
         }
     }
     stream.send(transfer::end(sequence)).await.ok()?;
     stream.finish().ok()?;
-    Some(Delivered { sequence, carried })
+    Some(Sent::Whole { carried })
 }

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::Connection;
+use quinn::{Connection, ConnectionError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::interval;
+use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 use valise_host::framing::{CONTROL_PRIORITY, FrameReceiver, FrameSender};
 use valise_host::transport::LinkProfile;
@@ -30,6 +30,8 @@ use crate::office::{LinkState, Office, OfficeError};
 const QUEUE: usize = 64;
 /// KiB of envelopes that may be on their way in at once: three of the largest size.
 const INCOMING_KIB: usize = 3 * 18 * 1024;
+/// Pause after another session of this device took our place, milliseconds.
+const SUPERSEDED_MS: u32 = 30_000;
 /// Most messages whose late wraps are sent in one go.
 const LATE_WRAPS: usize = 64;
 
@@ -83,6 +85,13 @@ impl Call {
             self.connection.close(why.code().into(), why.as_str().as_bytes());
         } else if let Some(reason) = self.connection.close_reason() {
             tracing::info!(event = "link-lost", reason = %reason);
+            if let ConnectionError::ApplicationClosed(close) = reason
+                && Close::from_code(close.error_code.into_inner()) == Some(Close::Superseded)
+            {
+                // Another daemon with our papers is up: two of them must not throw each other out for ever.
+                tracing::error!(event = "superseded");
+                self.ended.come_back_ms = Some(SUPERSEDED_MS);
+            }
         }
         self.ended
     }
@@ -305,7 +314,7 @@ impl Call {
             }
             Action::Keep(transfer) => {
                 let delivery = Delivery { transfer: *transfer, relay_leaf: self.relay_leaf.clone() };
-                self.beside(async move { Ok(Some(Event::Kept(arrivals::take(&office, delivery).await?))) });
+                self.beside(async move { Ok(arrivals::take(&office, delivery).await?.map(Event::Kept)) });
             }
             Action::PullStatements { skip, max } => self.beside(async move {
                 let found = office.store(move |boxes| boxes.statements(max, &skip)).await?;
@@ -382,17 +391,25 @@ fn continue_with() -> Event {
 
 /// What the clerk does with one action, and the event that answers the relay.
 async fn clerk(
-    office: &Office,
+    office: &Arc<Office>,
     action: Action,
     leaf: &wire::SigningLeaf,
 ) -> Result<Option<Event>, OfficeError> {
     match action {
-        Action::Accepted(id, relayed) => answers::accepted(office, id, *relayed, leaf).await?,
+        Action::Accepted(id, relayed) => {
+            answers::accepted(office, id, *relayed, leaf).await?;
+            return Ok(Some(Event::Over(id)));
+        }
         Action::Refused(id, code, retry, statement) => {
             answers::refused(office, id, code, retry, statement.map(|one| *one), leaf).await?;
             if retry > 0 {
-                return Ok(None);
+                let office = Arc::clone(office);
+                tokio::spawn(async move {
+                    sleep(Duration::from_millis(u64::from(retry))).await;
+                    office.bells.outbox.notify_one();
+                });
             }
+            return Ok(Some(Event::Over(id)));
         }
         Action::Note(receipts) => {
             return Ok(Some(Event::Noted(answers::note(office, receipts, leaf).await?)));
@@ -400,7 +417,9 @@ async fn clerk(
         Action::KeepLeaf(leaf) => answers::leaf(office, leaf).await?,
         Action::TakeBundle(bundle) => answers::bundle(office, *bundle).await?,
         Action::StatementsTaken(ids) => {
-            office.write(move |boxes| boxes.statements_taken(&ids)).await?;
+            let taken = ids.clone();
+            office.write(move |boxes| boxes.statements_taken(&taken)).await?;
+            return Ok(Some(Event::StatementsOver(ids)));
         }
         Action::BundleTaken(mailbox, batch) => {
             office.write(move |boxes| boxes.bundle_published(&mailbox, batch)).await?;

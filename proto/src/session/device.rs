@@ -60,10 +60,14 @@ pub enum Event {
     Submitted(MessageId, u64),
     /// A submission could not be written.
     NotSent(MessageId),
+    /// What the relay said of a submission is durable here: it may be asked for again, or is done.
+    Over(MessageId),
     /// Statements may wait to be sent.
     WakeStatements,
     /// The store's answer to `PullStatements`.
     Statements(Vec<SignedReceipt>),
+    /// It is durable here that the relay holds these statements.
+    StatementsOver(Vec<ReceiptId>),
     /// Receipts that came are durable here.
     Noted(Vec<ReceiptId>),
     /// Mailboxes whose keys are needed, with the newest batch held.
@@ -99,9 +103,9 @@ pub enum Action {
     },
     /// Send a message on a stream of its own.
     Submit(Offer),
-    /// A message is durable at the relay; the receipt is not yet judged.
+    /// A message is durable at the relay; the receipt is not yet judged. Answer with `Over`.
     Accepted(MessageId, Box<SignedReceipt>),
-    /// A message was not taken: code, when to try again (0 = never), the statement, not yet judged.
+    /// A message was not taken: code, when to try again (0 = never), the statement, not yet judged. Answer with `Over`.
     Refused(MessageId, u32, u32, Option<Box<SignedReceipt>>),
     /// Open, verify and keep an envelope; answer with `Kept`.
     Keep(Box<Transfer>),
@@ -116,7 +120,7 @@ pub enum Action {
     },
     /// A signing certificate that what follows is judged by.
     KeepLeaf(wire::SigningLeaf),
-    /// The relay holds these statements.
+    /// The relay holds these statements. Answer with `StatementsOver`.
     StatementsTaken(Vec<ReceiptId>),
     /// Judge and keep a bundle.
     TakeBundle(Box<SignedBundle>),
@@ -225,6 +229,17 @@ impl DeviceSession {
                 self.over(&id);
                 Ok(Vec::new())
             }
+            // Only now would the outbox not offer it again: asking earlier would submit it twice.
+            Event::Over(id) => {
+                self.over(&id);
+                Ok(self.pull())
+            }
+            Event::StatementsOver(ids) => {
+                for id in &ids {
+                    self.statements.remove(id);
+                }
+                Ok(self.pull_statements())
+            }
             Event::WakeStatements => Ok(self.pull_statements()),
             Event::Statements(statements) => Ok(self.hand_statements(statements)),
             Event::Noted(ids) => {
@@ -263,13 +278,7 @@ impl DeviceSession {
                 Ok(vec![Action::Note(receipts.map_err(|_| Close::Protocol)?)])
             }
             Kind::ReceiptsTaken(taken) => {
-                let ids = receipt_ids(&taken).ok_or(Close::Protocol)?;
-                for id in &ids {
-                    self.statements.remove(id);
-                }
-                let mut actions = vec![Action::StatementsTaken(ids)];
-                actions.extend(self.pull_statements());
-                Ok(actions)
+                Ok(vec![Action::StatementsTaken(receipt_ids(&taken).ok_or(Close::Protocol)?)])
             }
             Kind::SigningLeaf(leaf) => Ok(vec![Action::KeepLeaf(leaf)]),
             Kind::Bundle(bundle) => {
@@ -298,10 +307,9 @@ impl DeviceSession {
             let id = MessageId::try_from(&acceptance.message_id[..]).map_err(|_| Close::Protocol)?;
             let relayed = SignedReceipt::received(acceptance.relayed.ok_or(Close::Protocol)?);
             let relayed = relayed.map_err(|_| Close::Protocol)?;
-            self.over(&id);
+            self.written_ms.remove(&id);
             actions.push(Action::Accepted(id, Box::new(relayed)));
         }
-        actions.extend(self.pull());
         Ok(actions)
     }
 
@@ -309,11 +317,8 @@ impl DeviceSession {
         let id = MessageId::try_from(&refused.message_id[..]).map_err(|_| Close::Protocol)?;
         let statement =
             refused.statement.map(SignedReceipt::received).transpose().map_err(|_| Close::Protocol)?;
-        self.over(&id);
-        let mut actions =
-            vec![Action::Refused(id, refused.code, refused.retry_after_ms, statement.map(Box::new))];
-        actions.extend(self.pull());
-        Ok(actions)
+        self.written_ms.remove(&id);
+        Ok(vec![Action::Refused(id, refused.code, refused.retry_after_ms, statement.map(Box::new))])
     }
 
     fn over(&mut self, id: &MessageId) {

@@ -157,13 +157,7 @@ impl RelaySession {
             }
             Kind::Receipts(receipts) => self.statements(receipts),
             Kind::ReceiptsTaken(taken) => {
-                let ids = receipt_ids(&taken).ok_or(Close::Protocol)?;
-                for id in &ids {
-                    self.receipts.remove(id);
-                }
-                let mut actions = vec![Action::Forget(ids)];
-                actions.extend(self.pull_receipts());
-                Ok(actions)
+                Ok(vec![Action::Forget(receipt_ids(&taken).ok_or(Close::Protocol)?)])
             }
             Kind::Bundle(bundle) => {
                 let bundle = SignedBundle::received(bundle).map_err(|_| Close::Protocol)?;
@@ -229,6 +223,18 @@ impl RelaySession {
             }
             Event::Wake => Ok(self.pull_all()),
             Event::Offers(mailbox, offers) => Ok(self.offers(mailbox, offers)),
+            Event::Forgotten(ids) => {
+                for id in &ids {
+                    self.receipts.remove(id);
+                }
+                Ok(self.pull_receipts())
+            }
+            Event::Unsendable(sequence) => {
+                // Skipped for this session: asking again at once would go round in a circle.
+                self.deliveries.end(&sequence);
+                self.stored.insert(sequence);
+                Ok(self.pull_all())
+            }
             Event::NotSent(sequence) => {
                 self.deliveries.end(&sequence);
                 Ok(self.pull_all())

@@ -185,6 +185,23 @@ fn a_device_submits_before_it_is_welcomed() {
 }
 
 #[test]
+fn an_accepted_message_is_asked_for_again_only_when_that_is_durable_here() {
+    let mut session = device_in(device::State::Live);
+    let id = sample().message_id;
+    session.handle(device::Event::Offers(vec![device::Offer { id, bulk: true }]));
+    let receipt = crate::receipt::tests::relayed().to_wire();
+    let message_id = id.as_bytes().to_vec().into();
+    let accepted = vec![wire::Acceptance { message_id, relayed: Some(receipt) }];
+    let frame = Kind::Acceptances(wire::Acceptances { accepted });
+    let actions = session.handle(device::Event::Control(frame));
+    assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Accepted"]);
+    let again = session.handle(device::Event::Offers(vec![device::Offer { id, bulk: true }]));
+    assert!(again.is_empty(), "the store has not noted it yet");
+    let actions = session.handle(device::Event::Over(id));
+    assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["PullOutbox"]);
+}
+
+#[test]
 fn silence_after_a_submission_ends_the_session_and_a_heard_packet_does_not() {
     let mut session = device_in(device::State::Live);
     let id = sample().message_id;

@@ -58,12 +58,16 @@ pub enum Event {
     Wake,
     /// The queue's answer to `Pull`.
     Offers(Mailbox, Vec<Offer>),
-    /// A delivery could not be sent or was settled meanwhile.
+    /// An entry was settled before it was sent.
     NotSent(u64),
+    /// An entry could not be read or sent: it waits for another session.
+    Unsendable(u64),
     /// Statements of the device are durable; with the numbers whose entry they settled.
     Noted(Vec<ReceiptId>, Vec<u64>),
     /// The queue may have receipts for the device.
     WakeReceipts,
+    /// The queue has forgotten these receipts.
+    Forgotten(Vec<ReceiptId>),
     /// The queue's answer to `PullReceipts`.
     Receipts(Vec<SignedReceipt>),
     /// The device's bundle is durable, with the newest batch held.
@@ -103,7 +107,7 @@ pub enum Action {
     AddWraps(MessageId, Vec<(Mailbox, wire::KeyWrap)>),
     /// Keep statements for their authors; answer with `Noted`.
     Note(Vec<SignedReceipt>),
-    /// The device holds these receipts: forget them.
+    /// The device holds these receipts: forget them; answer with `Forgotten`.
     Forget(Vec<ReceiptId>),
     /// Keep a bundle; answer with `BundleKept`.
     KeepBundle(Box<SignedBundle>),
