@@ -1,4 +1,5 @@
-//! TLS configurations for both sides: TLS 1.3, post-quantum exchange first, Ed25519 papers, no tickets, no early data.
+//! TLS configurations for both sides: TLS 1.3, post-quantum exchange first, Ed25519 papers, no tickets, no early data
+//! ([P-4]).
 //!
 //! The identity behind a certificate is not judged here: `identity` does, after the handshake.
 

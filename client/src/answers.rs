@@ -1,6 +1,6 @@
 //! What comes back for what we sent: acceptances, refusals, receipts, bundles. Judged, then kept.
 //!
-//! A receipt that does not hold is logged and answered as taken: it would only come again.
+//! A receipt that does not hold is logged and answered as taken ([P-44]): it would only come again.
 
 use valise_proto::bundle::SignedBundle;
 use valise_proto::kinds::{Reason, ReceiptKind};

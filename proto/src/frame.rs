@@ -18,7 +18,7 @@ pub enum FrameError {
     /// A length above the bound.
     #[error("a frame above {FRAME_MAX} bytes")]
     TooLarge,
-    /// Not a `Frame`, or without a kind that is known here.
+    /// Not a `Frame`, or without a kind that is known here ([P-9]).
     #[error("a frame that is no message of this version")]
     Malformed,
     /// More entries in a list than the schema allows.

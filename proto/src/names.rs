@@ -1,6 +1,6 @@
 //! Names: parties, devices, mailboxes, relays, message ids. Parsed once, then trusted.
 //!
-//! The rule (PROTOCOL.md, P-1): `[a-z0-9-]`, a letter first, no hyphen at the end or twice in a row. This room
+//! The rule ([P-1]): `[a-z0-9-]`, a letter first, no hyphen at the end or twice in a row. This room
 //! never asks whether a name exists; the roster does.
 
 use std::fmt;

@@ -42,7 +42,7 @@ impl Refusal {
         Self::Draining,
     ];
 
-    /// Its number on the wire: 1xx final, 2xx to be tried again.
+    /// Its number on the wire: 1xx final, 2xx to be tried again ([P-50]).
     pub const fn code(self) -> u32 {
         match self {
             Self::Malformed => 100,

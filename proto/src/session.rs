@@ -95,7 +95,7 @@ impl Close {
     }
 }
 
-/// Identifies a receipt in lists: the first 16 bytes of SHA-256 over its exact bytes.
+/// Identifies a receipt in lists ([P-43]): the first 16 bytes of SHA-256 over its exact bytes.
 pub type ReceiptId = [u8; 16];
 
 /// Receipt ids of a `ReceiptsTaken`, or none when one is malformed.

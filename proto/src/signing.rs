@@ -1,6 +1,6 @@
 //! Signatures: Ed25519 (RFC 8032), strict, each under a label of its own. The only place that signs or verifies.
 //!
-//! A signature is always over `label || bytes as received`; nothing is re-encoded before it is checked.
+//! A signature is always over `label || bytes as received`; nothing is re-encoded before it is checked ([P-12]).
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Hands one envelope to its recipient's device, on a stream of its own, segment by segment from the queue.
 //!
 //! The author's signing certificate rides in front until the device has stored one envelope that carried it: streams
-//! overtake one another, and an envelope must never arrive before the papers that judge it.
+//! overtake one another, and an envelope must never arrive before the papers that judge it ([P-29]).
 
 use std::collections::BTreeSet;
 

@@ -326,7 +326,7 @@ impl<Q: Queue> Hub<Q> {
         Some((id, claim.kind.settles().then_some(claim.sequence)))
     }
 
-    /// Keeps a bundle whose signer is the device that brought it.
+    /// Keeps a bundle whose signer is the device that brought it ([P-46]).
     pub async fn keep_bundle(
         &self,
         device: &DeviceId,
@@ -345,7 +345,7 @@ impl<Q: Queue> Hub<Q> {
         Ok((claim.mailbox, newest))
     }
 
-    /// A bundle newer than the batch, for a device that may write to its mailbox.
+    /// A bundle newer than the batch, for a device that may write to its mailbox ([P-47]).
     pub async fn find_bundle(
         &self,
         device: &DeviceId,
@@ -360,7 +360,7 @@ impl<Q: Queue> Hub<Q> {
         (found.0 > have).then_some(found)
     }
 
-    /// Takes a roster that a device holds and we lack; kept on disk before it is in force.
+    /// Takes a roster that a device holds and we lack; kept on disk before it is in force ([P-48]).
     pub fn take_roster(&self, roster: &SignedRoster) {
         let bytes: Bytes = roster.to_bytes();
         match self.trust.load().with_newer_roster(bytes.clone(), self.now_ms()) {

@@ -1,6 +1,7 @@
 //! Takes one submission in from its stream: frames to a whole transfer, within time and memory.
 //!
-//! Reserves the bytes that the header declares before it reads them; a slow sender is cut, an honest one comes again.
+//! Reserves the bytes that the header declares before it reads them; a slow sender is cut, an honest one comes again
+//! ([P-35]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Reads to the end. None: the sender gave the stream up. The error closes the connection.
+    /// Reads to the end. None: the sender gave the stream up ([P-38]). The error closes the connection.
     pub async fn receive(mut self) -> Result<Option<Received>, Close> {
         let Some(first) = self.frame().await? else { return Ok(None) };
         let Kind::Begin(begin) = first else { return Err(Close::Protocol) };

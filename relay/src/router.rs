@@ -107,7 +107,7 @@ impl Router {
         }
     }
 
-    /// A second session of the same device supersedes the first.
+    /// A second session of the same device supersedes the first ([P-19]).
     fn opened(&mut self, session: SessionNo, device: DeviceId, mailboxes: Vec<Mailbox>) -> Vec<Action> {
         let earlier = self.devices.insert(device.clone(), session);
         self.sessions.insert(session, device);
@@ -123,7 +123,7 @@ impl Router {
     }
 }
 
-/// Judges a submission by its header alone: time, size, agreements ([P-23], [P-42]).
+/// Judges a submission by its header alone: time, size, agreements ([P-23], [P-42]), in this order ([P-51]).
 pub fn judge(header: &Header, roster: &Roster, now_ms: u64) -> Verdict {
     if header.expires_ms < now_ms {
         return Verdict::Refuse(Refusal::Expired);

@@ -48,7 +48,7 @@ pub struct FrameSender {
 }
 
 impl FrameSender {
-    /// Takes a stream right after it was opened and sets its priority, before the first byte.
+    /// Takes a stream right after it was opened and sets its priority, before the first byte ([P-7]).
     pub fn new(stream: SendStream, priority: i32) -> Self {
         // Only a stream that has ended refuses a priority, and then the first frame tells.
         stream.set_priority(priority).ok();

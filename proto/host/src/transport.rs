@@ -108,7 +108,8 @@ pub fn device_transport(profile: LinkProfile) -> TransportConfig {
     config
 }
 
-/// The relay's side: one control stream, transfers, and no keep-alive of its own (203 devices send theirs).
+/// The relay's side: one control stream, transfers ([P-5]), and no keep-alive of its own: 203 devices send theirs
+/// ([P-8]).
 pub fn relay_transport() -> TransportConfig {
     let mut config = bounded();
     config
@@ -118,6 +119,7 @@ pub fn relay_transport() -> TransportConfig {
     config
 }
 
+/// Windows of the treaty ([P-6]).
 fn bounded() -> TransportConfig {
     let mut config = TransportConfig::default();
     config

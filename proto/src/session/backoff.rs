@@ -1,4 +1,4 @@
-//! How long to wait before calling again: doubling with full jitter, quick at first, reset by a Welcome.
+//! How long to wait before calling again: doubling with full jitter, quick at first, reset by a Welcome ([P-25]).
 
 /// Pace of a link. Milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -254,6 +254,7 @@ impl DeviceSession {
         }
     }
 
+    /// Nothing comes before Welcome, and Welcome comes from the relay that was called ([P-17]).
     fn control(&mut self, kind: Kind) -> Outcome {
         match (self.state, kind) {
             (State::Greeting, Kind::Welcome(welcome)) => {
@@ -389,7 +390,7 @@ impl DeviceSession {
     }
 
     /// A relay that says nothing after a submission may have been restarted: call anew rather than wait for the
-    /// transport's own patience. Submitting twice does no harm.
+    /// transport's own patience ([P-24]). Submitting twice does no harm.
     fn tick(&mut self, now_ms: u64, heard_ms: u64) -> Outcome {
         let oldest = self.written_ms.values().min();
         let silent = oldest.is_some_and(|sent| now_ms.saturating_sub((*sent).max(heard_ms)) > self.answer_ms);

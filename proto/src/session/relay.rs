@@ -68,7 +68,7 @@ impl RelaySession {
         self.state
     }
 
-    /// Whether transfers may be read: only from a device that has introduced itself.
+    /// Whether transfers may be read: only from a device that has introduced itself ([P-18]).
     pub fn reads_transfers(&self) -> bool {
         matches!(self.state, State::Live | State::Draining)
     }
@@ -113,7 +113,7 @@ impl RelaySession {
         actions
     }
 
-    /// Whether a draining session has nothing in flight, in either direction.
+    /// Whether a draining session has nothing in flight, in either direction ([P-21]).
     fn drained(&self) -> bool {
         self.state == State::Draining && self.deliveries.is_empty() && self.submitting == 0
     }
@@ -131,6 +131,7 @@ impl RelaySession {
         }
     }
 
+    /// The first word on the control stream ([P-14]), for mailboxes of the device's own party ([P-15]).
     fn hello(&mut self, hello: wire::Hello) -> Outcome {
         let names = hello.mailboxes.iter().map(|mailbox| Mailbox::new(&mailbox.name));
         let mailboxes: Vec<Mailbox> = names.collect::<Result<_, _>>().map_err(|_| Close::Protocol)?;

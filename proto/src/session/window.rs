@@ -1,4 +1,4 @@
-//! How many transfers may be in flight. Bulk never takes the last streams: a FLASH always finds one.
+//! How many transfers may be in flight. Bulk never takes the last streams: a FLASH always finds one ([P-33]).
 
 use std::collections::BTreeMap;
 

@@ -47,7 +47,7 @@ impl<T: Send + 'static> Draft<T> {
         Self(Box::new(answer))
     }
 
-    /// The answer. Only a proof of the commit gives it.
+    /// The answer. Only a proof of the commit gives it ([P-27]).
     pub(super) fn release(self, proof: &Committed<Signed>) -> T {
         (self.0)(proof.as_ref())
     }

@@ -24,7 +24,7 @@ pub(super) fn stored_ms(ms: u64) -> i64 {
     i64::try_from(ms).unwrap_or(i64::MAX)
 }
 
-/// Stores an envelope, or finds that it is stored.
+/// Stores an envelope, or finds that it is stored ([P-26]).
 pub(super) fn enqueue(group: &mut Group<'_>, submission: &Submission) -> Result<Draft<Placed>, StoreError> {
     let hash = submission.header.hash();
     let wraps = one_each(&submission.wraps);
@@ -53,7 +53,7 @@ pub(super) fn enqueue(group: &mut Group<'_>, submission: &Submission) -> Result<
     }))
 }
 
-/// Adds or replaces wraps; all of them or, when one has no ground, none.
+/// Adds or replaces wraps; all of them or, when one has no ground, none ([P-34]).
 pub(super) fn add_wraps(group: &mut Group<'_>, late: &LateWraps) -> Result<Draft<Wrapped>, StoreError> {
     let Some((sequence, author)) = find(group, &late.submitter, &late.message_id)? else {
         return Ok(Draft::of(Wrapped::NoSuchMessage));

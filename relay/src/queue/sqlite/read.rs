@@ -17,7 +17,7 @@ use super::rows::{Author, Blind, Vault, entry_row, envelope_row};
 use super::schema::place;
 use crate::queue::{Entry, Outgoing, Sequence};
 
-/// The next entries of a mailbox.
+/// The next entries of a mailbox ([P-36]).
 pub(super) fn next(
     conn: &Connection,
     vault: &Vault,

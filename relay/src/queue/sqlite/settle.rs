@@ -17,7 +17,7 @@ use super::rows::{Author, Blind, entry_row, envelope_row};
 use super::schema::{QUEUED, SETTLED, WAITING, places};
 use crate::queue::{Noted, Sequence};
 
-/// Keeps a recipient's statement about one entry.
+/// Keeps a recipient's statement about one entry, one of a kind ([P-39]).
 pub(super) fn note(
     group: &mut Group<'_>,
     sequence: Sequence,
@@ -47,7 +47,7 @@ pub(super) fn note(
     Ok(Draft::of(Noted::Kept { author: author.submitter }))
 }
 
-/// What kind of statement it is, if it is this mailbox's about this very envelope.
+/// What kind of statement it is, if it is this mailbox's about this very envelope ([P-37]).
 fn claimed(
     signed: &SignedReceipt,
     author: &Author,
@@ -68,7 +68,7 @@ fn author(group: &Group<'_>, sequence: Sequence) -> Result<Option<Author>, Store
     sealed.map(|sealed| group.vault.open(&envelope_row(sequence), &sealed)).transpose()
 }
 
-/// Lets an open entry go, and with the last of them the envelope's bytes.
+/// Lets an open entry go ([P-32]), and with the last of them the envelope's bytes.
 fn settle(group: &mut Group<'_>, sequence: Sequence, mailbox: &Blind) -> Result<(), StoreError> {
     let tx = group.tx;
     let number = sequence.cast_signed();
