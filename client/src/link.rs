@@ -20,6 +20,8 @@ use valise_proto::session::backoff::Backoff;
 use crate::office::{LinkState, Office};
 
 mod call;
+mod clerk;
+mod intake;
 mod upload;
 
 /// Silence after a submission that means the relay is gone, milliseconds: a few round trips of the link.

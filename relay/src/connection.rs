@@ -6,17 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use quinn::Connection;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use valise_certs::identity::AdmittedDevice;
-use valise_certs::signer::verify_signer;
 use valise_host::framing::{CONTROL_PRIORITY, FrameFault, FrameReceiver, FrameSender};
 use valise_proto::limits as l;
-use valise_proto::names::{DeviceId, Mailbox, MessageId};
-use valise_proto::receipt::SignedReceipt;
+use valise_proto::names::{Mailbox, MessageId};
 use valise_proto::refusal::Refusal;
 use valise_proto::session::Close;
 use valise_proto::session::relay::{Action, Event, Offer, RelaySession};
@@ -24,9 +21,10 @@ use valise_proto::signing::KeyId;
 use valise_proto::wire::{self, frame::Kind};
 
 use crate::delivery::{Sent, deliver};
+use crate::errands::{answers, judge_leaf, note, offer};
 use crate::hub::{Hub, Line};
 use crate::intake::{Intake, Received, Reserved};
-use crate::queue::{Entry, Queue};
+use crate::queue::Queue;
 use crate::router::SessionNo;
 
 /// Events that may wait for the loop: each slow task holds at most one, and there are not many more tasks.
@@ -226,7 +224,7 @@ impl<Q: Queue> Call<Q> {
         }
     }
 
-    /// Certificates ahead of the receipts they judge: the control stream keeps its order, so once is enough.
+    /// Certificates ahead of the receipts they judge ([P-41]): the control stream keeps its order, so once is enough.
     async fn show_signers(&mut self, kind: &Kind, send: &mut FrameSender) {
         let Kind::Receipts(receipts) = kind else { return };
         for receipt in &receipts.receipts {
@@ -259,7 +257,7 @@ impl<Q: Queue> Call<Q> {
         Instant::now() + Duration::from_millis(left + 1)
     }
 
-    /// Trust changed: judge the papers again; when they hold, hand the roster over.
+    /// Trust changed: judge the papers again; when they hold, hand the roster over ([P-49]).
     fn recheck(&self) -> Event {
         let trust = self.hub.trust();
         let chain = crate::listener::chain(&self.connection);
@@ -403,61 +401,6 @@ impl<Q: Queue> Call<Q> {
             reports.send(Report::Sent(offer.sequence, sent)).await.ok(); // as above
         });
     }
-}
-
-fn offer(entry: &Entry) -> Offer {
-    let large = entry.bytes > l::SEGMENT_BYTES as u64;
-    let bulk = large || entry.precedence < valise_proto::kinds::Precedence::Immediate;
-    Offer { sequence: entry.sequence, bulk }
-}
-
-/// The events an answer becomes: refused recipients first, so that the author knows them before the acceptance.
-fn answers(id: MessageId, answer: crate::hub::Answer) -> Vec<Event> {
-    let message_id = Bytes::copy_from_slice(id.as_bytes());
-    let accepted = |relayed: SignedReceipt| {
-        Event::Accepted(wire::Acceptance { message_id: message_id.clone(), relayed: Some(relayed.to_wire()) })
-    };
-    match answer.outcome {
-        Ok(relayed) => {
-            let denied = (!answer.denied.is_empty()).then_some(Event::Denied(answer.denied));
-            denied.into_iter().chain(relayed.into_iter().map(accepted)).collect()
-        }
-        Err((refusal, statement)) => vec![Event::Refused(id, refusal, statement)],
-    }
-}
-
-/// The signing certificate must be the device's own; it is kept, to travel ahead of what it signed.
-async fn judge_leaf<Q: Queue>(hub: &Hub<Q>, device: &DeviceId, leaf: wire::SigningLeaf) -> Event {
-    let signer = match verify_signer(&leaf.leaf, &leaf.issuer, &hub.trust(), hub.now_ms()) {
-        Ok(signer) if signer.device() == Some(device) => signer,
-        Ok(_) => return Event::LeafJudged(false),
-        Err(fault) => {
-            tracing::warn!(event = "signing-certificate-refused", party = %device.party, code = fault.code());
-            return Event::LeafJudged(false);
-        }
-    };
-    let kept = hub.queue().keep_leaf(signer.key_id(), leaf).await;
-    match hub.noted(kept) {
-        Ok(()) => Event::LeafJudged(true),
-        Err(_) => Event::Close(Close::OurFault),
-    }
-}
-
-/// All at once, so that they share a commit.
-async fn note<Q: Queue>(hub: Arc<Hub<Q>>, receipts: Vec<SignedReceipt>) -> Event {
-    let mut notes = JoinSet::new();
-    for receipt in receipts {
-        let hub = Arc::clone(&hub);
-        notes.spawn(async move { hub.note(receipt).await });
-    }
-    let (mut ids, mut settled) = (Vec::new(), Vec::new());
-    while let Some(noted) = notes.join_next().await {
-        if let Ok(Some((id, number))) = noted {
-            ids.push(id);
-            settled.extend(number);
-        }
-    }
-    Event::Noted(ids, settled)
 }
 
 fn close(connection: &Connection, why: Close) {

@@ -1,13 +1,15 @@
 //! The exchange: accepts sessions, routes sealed envelopes, queues the undeliverable. It cannot open one: this
 //! package is not linked with the code that could.
 //!
-//! The rooms an envelope passes, in order: [`listener`] who calls · [`connection`] frames and events · [`intake`]
-//! a submission comes in · [`hub`] and [`router`] whether and where to · [`queue`] durable · [`delivery`] out again.
-//! Beside them: [`stamp`] the relay's own statements · [`config`], [`run`], [`health`].
+//! The rooms an envelope passes, in order: [`listener`] who calls · [`connection`] frames and events, [`errands`]
+//! what runs beside them · [`intake`] a submission comes in · [`hub`] and [`router`] whether and where to ·
+//! [`queue`] durable · [`delivery`] out again. Beside them: [`stamp`] the relay's own statements · [`config`],
+//! [`run`], [`health`].
 
 pub mod config;
 pub mod connection;
 pub mod delivery;
+pub mod errands;
 pub mod health;
 pub mod hub;
 pub mod intake;

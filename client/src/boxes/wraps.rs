@@ -120,12 +120,16 @@ impl Boxes {
             let mut update = tx.prepare_cached(
                 "UPDATE recipient SET wrap = ?3, keywrap = ?4 WHERE message = ?1 AND mailbox = ?2 AND wrap = 0",
             )?;
-            let mut taken = 0;
+            let (mut taken, mut bytes) = (0, 0);
             for (mailbox, wrap) in &wraps {
                 let mailbox = vault.mailbox(mailbox);
                 let sealed = vault.seal(&place(&found.message, &mailbox), wrap);
-                taken += update.execute(params![found.row, mailbox, stage as i32, sealed])?;
+                if update.execute(params![found.row, mailbox, stage as i32, sealed])? > 0 {
+                    taken += 1;
+                    bytes += wire::encoded_len(wrap) as u64;
+                }
             }
+            tx.execute("UPDATE outbox SET bytes = bytes + ?2 WHERE id = ?1", params![found.row, sql(bytes)])?;
             Ok(taken)
         })
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use quinn::{Connection, ConnectionError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use valise_host::framing::{CONTROL_PRIORITY, FrameReceiver, FrameSender};
 use valise_host::transport::LinkProfile;
@@ -17,12 +17,12 @@ use valise_proto::limits as l;
 use valise_proto::names::Mailbox;
 use valise_proto::session::Close;
 use valise_proto::session::device::{Action, DeviceSession, Event, Offer, State};
-use valise_proto::transfer::{Joiner, Step, Transfer};
 use valise_proto::wire::{self, frame::Kind};
 
+use super::clerk::clerk;
+use super::intake::receive;
 use super::upload::upload;
 use super::{Ended, answer_ms};
-use crate::answers;
 use crate::arrivals::{self, Delivery};
 use crate::office::{LinkState, Office, OfficeError};
 
@@ -387,83 +387,4 @@ impl Call {
 /// An event that changes nothing: the loop looks again.
 fn continue_with() -> Event {
     Event::Offers(Vec::new())
-}
-
-/// What the clerk does with one action, and the event that answers the relay.
-async fn clerk(
-    office: &Arc<Office>,
-    action: Action,
-    leaf: &wire::SigningLeaf,
-) -> Result<Option<Event>, OfficeError> {
-    match action {
-        Action::Accepted(id, relayed) => {
-            answers::accepted(office, id, *relayed, leaf).await?;
-            return Ok(Some(Event::Over(id)));
-        }
-        Action::Refused(id, code, retry, statement) => {
-            answers::refused(office, id, code, retry, statement.map(|one| *one), leaf).await?;
-            if retry > 0 {
-                let office = Arc::clone(office);
-                tokio::spawn(async move {
-                    sleep(Duration::from_millis(u64::from(retry))).await;
-                    office.bells.outbox.notify_one();
-                });
-            }
-            return Ok(Some(Event::Over(id)));
-        }
-        Action::Note(receipts) => {
-            return Ok(Some(Event::Noted(answers::note(office, receipts, leaf).await?)));
-        }
-        Action::KeepLeaf(leaf) => answers::leaf(office, leaf).await?,
-        Action::TakeBundle(bundle) => answers::bundle(office, *bundle).await?,
-        Action::StatementsTaken(ids) => {
-            let taken = ids.clone();
-            office.write(move |boxes| boxes.statements_taken(&taken)).await?;
-            return Ok(Some(Event::StatementsOver(ids)));
-        }
-        Action::BundleTaken(mailbox, batch) => {
-            office.write(move |boxes| boxes.bundle_published(&mailbox, batch)).await?;
-        }
-        Action::TakeRoster(roster) => {
-            office.book.take_roster(&roster);
-        }
-        other => unreachable!("{other:?} is not the clerk's"),
-    }
-    Ok(None)
-}
-
-/// Reads one envelope and the certificates ahead of it, within memory.
-async fn receive(
-    office: &Office,
-    mut stream: FrameReceiver,
-    budget: Arc<Semaphore>,
-) -> Result<Option<Box<Transfer>>, Close> {
-    let mut joiner = loop {
-        match frame(&mut stream).await? {
-            None => return Ok(None),
-            Some(Kind::SigningLeaf(leaf)) => {
-                answers::leaf(office, leaf).await.map_err(|_| Close::OurFault)?
-            }
-            Some(Kind::Begin(begin)) => break Joiner::begin(begin).map_err(|_| Close::Protocol)?,
-            Some(_) => return Err(Close::Protocol),
-        }
-    };
-    let kib = u32::try_from(joiner.declared_bytes().div_ceil(1024)).map_err(|_| Close::Protocol)?;
-    // Never closed: it lives as long as the call. Held until the envelope is whole; the session bounds the rest.
-    let Ok(_reserved) = budget.acquire_many_owned(kib).await else { return Ok(None) };
-    loop {
-        let Some(kind) = frame(&mut stream).await? else { return Ok(None) };
-        match joiner.push(kind).map_err(|_| Close::Protocol)? {
-            Step::More(more) => joiner = more,
-            Step::Whole(transfer) => return Ok(Some(transfer)),
-        }
-    }
-}
-
-async fn frame(stream: &mut FrameReceiver) -> Result<Option<Kind>, Close> {
-    match stream.next().await {
-        Ok(frame) => Ok(frame),
-        Err(valise_host::framing::FrameFault::Frame(_)) => Err(Close::Protocol),
-        Err(_) => Ok(None),
-    }
 }
