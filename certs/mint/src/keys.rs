@@ -5,7 +5,7 @@
 use std::fmt;
 
 use ed25519_dalek::Signer;
-use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes};
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use rcgen::PublicKeyData;
 use valise_host::entropy::Entropy;
 use valise_proto::signing::{KeyId, SigningKey};
@@ -30,6 +30,12 @@ impl PrivateKey {
         entropy.fill(seed.as_mut());
         let key = ed25519_dalek::SigningKey::from_bytes(&seed);
         Self { public: key.verifying_key().to_bytes(), key }
+    }
+
+    /// From PKCS#8 in DER; `None` when it is not an Ed25519 key.
+    pub fn from_pkcs8(der: &[u8]) -> Option<Self> {
+        let key = ed25519_dalek::SigningKey::from_pkcs8_der(der).ok()?;
+        Some(Self { public: key.verifying_key().to_bytes(), key })
     }
 
     /// PKCS#8 in DER.

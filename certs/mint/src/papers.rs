@@ -4,6 +4,7 @@
 
 use rcgen::{CertificateParams, Issuer, SerialNumber};
 use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use valise_proto::signing::KeyId;
 use zeroize::Zeroizing;
 
@@ -65,6 +66,25 @@ impl Authority {
         self.papers.key.key_id()
     }
 
+    /// From its files: its certificate, behind it its issuer's (PEM; a root stands alone), and its key (PKCS#8, DER).
+    pub fn read(chain_pem: &str, key_pkcs8: &[u8]) -> Result<Self, MintFault> {
+        let unfit = |what: &str| MintFault::input("BAD_CA", what, "give a CA's certificate file and its key");
+        let key =
+            PrivateKey::from_pkcs8(key_pkcs8).ok_or_else(|| unfit("the key is not Ed25519 in PKCS#8"))?;
+        let pem: Vec<String> = chain_pem.split_inclusive(PEM_END).map(str::to_owned).collect();
+        let read = |pem: &String| CertificateDer::from_pem_slice(pem.as_bytes());
+        let chain: Vec<_> = pem.iter().filter_map(|pem| read(pem).ok()).collect();
+        let (Some(own), Some(over)) = (chain.first(), chain.last()) else {
+            return Err(unfit("the certificate file holds no certificate"));
+        };
+        let issuer = Issuer::from_ca_cert_der(own, key.clone())?;
+        let parsed = x509_parser::parse_x509_certificate(own);
+        let serial = parsed.map_err(|_| unfit("the file holds no certificate"))?.1.raw_serial().to_vec();
+        let texts = [pem[0].clone(), pem[chain.len() - 1].clone()];
+        let papers = Papers { cert: own.clone(), issuer: over.clone(), pem: texts, key, serial };
+        Ok(Self { papers, issuer })
+    }
+
     pub(crate) fn self_signed(params: CertificateParams, key: PrivateKey) -> Result<Self, MintFault> {
         let cert = params.self_signed(&key)?;
         let pem = [cert.pem(), cert.pem()];
@@ -95,6 +115,43 @@ impl Authority {
     }
 }
 
+/// Ends each certificate of a file (RFC 7468).
+const PEM_END: &str = "-----END CERTIFICATE-----\n";
+
 fn serial_of(params: &CertificateParams) -> Vec<u8> {
     params.serial_number.as_ref().map(SerialNumber::to_bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use valise_host::entropy::SeededEntropy;
+    use valise_proto::kinds::PartyKind;
+    use valise_proto::names::{PartyName, TrustDomain};
+
+    use super::*;
+    use crate::mint::Mint;
+
+    #[test]
+    fn a_ca_read_from_its_files_issues_as_before() {
+        let domain = TrustDomain::new("i24.example").unwrap();
+        let mint = Mint::new(domain, 1_790_000_000_000, Arc::new(SeededEntropy::new(7)));
+        let root = mint.root(1).unwrap();
+        let fr = mint.party_ca(&root, PartyKind::Bureau, &PartyName::new("fr").unwrap(), 1).unwrap();
+        let (chain, key) = (fr.papers().chain_pem(), fr.papers().key.pkcs8());
+        let read = Authority::read(&chain, &key).unwrap();
+        assert_eq!((read.papers().chain_pem(), read.key_id()), (chain.clone(), fr.key_id()));
+        assert_eq!(
+            (read.papers().chain(), &read.papers().serial),
+            (fr.papers().chain(), &fr.papers().serial)
+        );
+        let lists = [&fr, &read].map(|ca| mint.crl(ca, 1, &[], 1000).unwrap());
+        assert_eq!(lists[0], lists[1], "Ed25519 signs the same text the same way");
+        let alone = Authority::read(root.papers().cert_pem(), &root.papers().key.pkcs8()).unwrap();
+        assert_eq!(alone.papers().chain(), root.papers().chain());
+        for (chain, key) in [("", &key[..]), (&chain, &[0; 48])] {
+            assert_eq!(Authority::read(chain, key).unwrap_err().code(), "BAD_CA");
+        }
+    }
 }
