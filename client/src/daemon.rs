@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
+use valise_certs::crl::CrlState;
 use valise_host::clock::{Clock, SystemClock};
 use valise_host::config::ConfigError;
 use valise_host::entropy::{Entropy, OsEntropy};
@@ -28,6 +29,8 @@ use crate::papers::{Papers, PapersError};
 
 /// How often old dedupe marks and ended bookkeeping are cleared, and overdue messages ended.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How often late revocation lists are logged again.
+const REMIND_EVERY: Duration = Duration::from_secs(3600);
 /// After a stop was asked for: for the link's last words and requests under way.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
@@ -149,6 +152,7 @@ async fn attend(office: &Office) -> Result<(), DaemonError> {
     let mut int = signal(SignalKind::interrupt())?;
     let mut failed = office.failed.subscribe();
     let (mut look, mut tidy) = (interval(epochs::LOOK_EVERY), interval(TIDY_EVERY));
+    let mut remind = interval(REMIND_EVERY);
     loop {
         tokio::select! {
             biased;
@@ -165,7 +169,18 @@ async fn attend(office: &Office) -> Result<(), DaemonError> {
                 }
             }
             _ = tidy.tick() => tidy_up(office).await?,
+            _ = remind.tick() => remind_of(office),
         }
+    }
+}
+
+/// Lists past their date still count; somebody has to bring newer ones.
+fn remind_of(office: &Office) {
+    let all = office.book.trust().crl_status(office.book.own_ms());
+    let late = all.into_iter().filter(|one| one.state != CrlState::Fresh).map(|one| one.owner);
+    let owners = late.collect::<Vec<_>>().join(" ");
+    if !owners.is_empty() {
+        tracing::warn!(event = "revocation-list-late", owners);
     }
 }
 

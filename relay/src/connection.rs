@@ -52,7 +52,8 @@ pub struct Call<Q> {
     number: Option<SessionNo>,
     tasks: JoinSet<()>,
     reports: mpsc::Sender<Report>,
-    reserved: BTreeMap<MessageId, Reserved>,
+    // Memory of submissions that came whole and are not yet with the store; a device may send one id twice.
+    reserved: BTreeMap<MessageId, Vec<Reserved>>,
     // Signing keys whose certificate the device holds, those shown on the control stream, deliveries that carried one.
     shown: BTreeSet<KeyId>,
     told: BTreeSet<KeyId>,
@@ -185,6 +186,11 @@ impl<Q: Queue> Call<Q> {
         for action in actions {
             match action {
                 Action::Send(kind) => {
+                    if let Kind::Refused(refused) = &kind
+                        && let Ok(id) = MessageId::try_from(&refused.message_id[..])
+                    {
+                        drop(self.release(&id)); // refused by the session itself: it never reached the store
+                    }
                     self.show_signers(&kind, send).await;
                     if send.send(kind).await.is_err() {
                         return Some(None);
@@ -209,7 +215,7 @@ impl<Q: Queue> Call<Q> {
             Report::Event(event) => Ok(Some(event)),
             Report::Transfer(received) => {
                 let Received { transfer, reserved } = *received;
-                self.reserved.insert(transfer.facts.message_id, reserved);
+                self.reserved.entry(transfer.facts.message_id).or_default().push(reserved);
                 Ok(Some(Event::Submitted(transfer)))
             }
             Report::Sent(sequence, Sent::Whole { carried }) => {
@@ -222,6 +228,16 @@ impl<Q: Queue> Call<Q> {
             Report::Sent(sequence, Sent::Failed) => Ok(Some(Event::Unsendable(sequence))),
             Report::Broken(why) => Err(why),
         }
+    }
+
+    /// Takes the memory of one submission with this id, if it is still held here.
+    fn release(&mut self, id: &MessageId) -> Option<Reserved> {
+        let held = self.reserved.get_mut(id)?;
+        let one = held.pop();
+        if held.is_empty() {
+            self.reserved.remove(id);
+        }
+        one
     }
 
     /// Certificates ahead of the receipts they judge ([P-41]): the control stream keeps its order, so once is enough.
@@ -371,7 +387,7 @@ impl<Q: Queue> Call<Q> {
         let (hub, reports) = (Arc::clone(&self.hub), self.reports.clone());
         let device = self.admitted.device().clone();
         let id = transfer.facts.message_id;
-        let reserved = self.reserved.remove(&id);
+        let reserved = self.release(&id);
         self.tasks.spawn(async move {
             let answer = hub.submit(device, *transfer).await;
             drop(reserved); // the store holds the bytes now
