@@ -169,3 +169,75 @@ impl ClientConfig {
         self.party.mailboxes.iter().map(|mailbox| mailbox.0.clone()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../client.example.toml");
+    const MAILBOXES: &str = "mailboxes = [\"fr\", \"fr/fugitives\"]";
+
+    /// Loads the example with one text in the place of another.
+    fn changed(name: &str, from: &str, to: &str) -> Result<ClientConfig, ConfigError> {
+        assert_eq!(EXAMPLE.matches(from).count(), 1, "the example says `{from}` once");
+        let path = std::env::temp_dir().join(format!("valise-client-{name}-{}.toml", std::process::id()));
+        std::fs::write(&path, EXAMPLE.replace(from, to)).unwrap();
+        let loaded = ClientConfig::load(&path);
+        std::fs::remove_file(&path).unwrap();
+        loaded
+    }
+
+    fn fault(name: &str, from: &str, to: &str) -> String {
+        changed(name, from, to).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_example_loads() {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/client.example.toml"));
+        let config = ClientConfig::load(path).unwrap();
+        assert_eq!(config.device().to_string(), "fr/gw1");
+        assert_eq!(config.mailboxes().len(), 2);
+        assert!(config.api.socket.ends_with("client/api.sock"), "relative to the file");
+        assert_eq!(config.link.profile, LinkProfile::default());
+    }
+
+    #[test]
+    fn what_may_be_left_out_may_be_left_out() {
+        let config = changed("no-group", "group = \"valise\"", "").unwrap();
+        assert_eq!(config.api.group, None);
+        let link = EXAMPLE.split_once("[link]").unwrap().1;
+        let config = changed("no-link", &format!("[link]{link}"), "").unwrap();
+        assert_eq!(config.link.profile, LinkProfile::Lan);
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_with_its_place_and_what_was_probably_meant() {
+        let said = fault("unknown", "kem_key = ", "kem_keys = ");
+        assert!(said.contains("`kem_keys` is not known here; did you mean `kem_key`?"), "{said}");
+        let said = fault("profile", "profile = \"lan\"", "profile = \"satelite\"");
+        assert!(said.contains("did you mean `satellite`?"), "{said}");
+    }
+
+    #[test]
+    fn a_missing_key_is_told_with_its_section() {
+        let said = fault("missing", "socket = \"api.sock\"", "");
+        assert!(said.contains("`socket` in section [api] is missing; add it"), "{said}");
+    }
+
+    #[test]
+    fn mailboxes_of_others_none_and_too_many_are_refused() {
+        let said = fault("foreign", MAILBOXES, "mailboxes = [\"fr\", \"br\"]");
+        assert!(said.contains("party.mailboxes: br is not a mailbox of fr; name only its own"), "{said}");
+        let said = fault("none", MAILBOXES, "mailboxes = []");
+        assert!(said.contains("a device has 1 to 16 mailboxes"), "{said}");
+        let many: Vec<String> = (1..=17).map(|desk| format!("\"fr/d{desk}\"")).collect();
+        let said = fault("many", MAILBOXES, &format!("mailboxes = [{}]", many.join(", ")));
+        assert!(said.contains("a device has 1 to 16 mailboxes"), "{said}");
+    }
+
+    #[test]
+    fn a_name_that_breaks_the_rule_is_told_with_its_line() {
+        let said = fault("name", "device = \"gw1\"", "device = \"gw--1\"");
+        assert!(said.contains(".toml:9:10: `gw--1` is not a name"), "{said}");
+    }
+}

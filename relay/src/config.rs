@@ -157,3 +157,81 @@ impl RelayConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../relay.example.toml");
+
+    /// Loads the example with one text in the place of another.
+    fn changed(name: &str, from: &str, to: &str) -> Result<RelayConfig, ConfigError> {
+        assert_eq!(EXAMPLE.matches(from).count(), 1, "the example says `{from}` once");
+        let path = std::env::temp_dir().join(format!("valise-relay-{name}-{}.toml", std::process::id()));
+        std::fs::write(&path, EXAMPLE.replace(from, to)).unwrap();
+        let loaded = RelayConfig::load(&path);
+        std::fs::remove_file(&path).unwrap();
+        loaded
+    }
+
+    fn fault(name: &str, from: &str, to: &str) -> String {
+        changed(name, from, to).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_example_loads_and_states_the_defaults() {
+        let config = RelayConfig::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/relay.example.toml")));
+        let config = config.unwrap();
+        assert_eq!(config.relay.id.as_str(), "hub-1");
+        assert!(config.store.path.ends_with("relay/store/queue.db"), "relative to the file");
+        let (stated, default) = (config.limits, LimitsSection::default());
+        assert_eq!(stated.connections, default.connections);
+        assert_eq!(stated.incoming_mib, default.incoming_mib);
+        assert_eq!(stated.unproven_handshakes, default.unproven_handshakes);
+    }
+
+    #[test]
+    fn what_may_be_left_out_may_be_left_out() {
+        let config = changed("no-http", "http = \"127.0.0.1:9433\"", "").unwrap();
+        assert!(config.relay.http.is_none());
+        let end = EXAMPLE.split_once("[limits]").unwrap().1;
+        assert_eq!(changed("no-limits", end, "").unwrap().limits.connections, 1024);
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_with_its_place_and_what_was_probably_meant() {
+        let said = fault("unknown", "listen = ", "listne = ");
+        assert!(said.contains(".toml:9:1: `listne` is not known here; did you mean `listen`?"), "{said}");
+        let said = fault("kind", "kind = \"sqlite\"", "kind = \"paper\"");
+        assert!(said.contains("`paper` is not known here; known is `sqlite`"), "{said}");
+    }
+
+    #[test]
+    fn a_missing_key_is_told_with_its_section() {
+        let said = fault("missing", "id = \"hub-1\"", "");
+        assert!(said.contains("`id` in section [relay] is missing; add it"), "{said}");
+    }
+
+    #[test]
+    fn limits_that_stop_the_relay_are_refused() {
+        let said = fault("incoming", "incoming_mib = 256", "incoming_mib = 17");
+        assert!(said.contains("limits.incoming_mib: 17 is too little; give at least 18"), "{said}");
+        let said = fault("connections", "connections = 1024", "connections = 0");
+        assert!(said.contains("limits.connections: with 0 no device could connect"), "{said}");
+    }
+
+    #[test]
+    fn health_is_told_to_this_machine_only() {
+        let said = fault("http", "127.0.0.1:9433", "0.0.0.0:9433");
+        assert!(
+            said.contains("relay.http: 0.0.0.0:9433 would answer anybody; use a loopback address"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn a_name_that_breaks_the_rule_is_told_with_its_line() {
+        let said = fault("name", "id = \"hub-1\"", "id = \"Hub_1\"");
+        assert!(said.contains(".toml:7:6: `Hub_1` is not a name"), "{said}");
+    }
+}
