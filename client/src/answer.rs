@@ -144,7 +144,7 @@ pub struct TrackLine {
     pub state: State,
     /// Since when.
     pub time: Moment,
-    /// Who states it: a device (`br/gw1`), a relay (`hub-1`), or this desk.
+    /// Who states it: a mailbox (`br`), a relay (`relay/hub-1`), or this desk's own (`fr`).
     pub by: String,
     /// Why it waits or ended, a stable word.
     #[serde(default, skip_serializing_if = "Option::is_none")]

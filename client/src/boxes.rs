@@ -21,6 +21,7 @@ mod reading;
 mod records;
 mod schema;
 mod sent;
+mod stage;
 mod state;
 mod statements;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use crate::kinds::{Class, PartyKind, Precedence};
 use crate::limits as l;
 use crate::names::PartyName;
-use crate::roster::{Party, Roster};
+use crate::party::Party;
 use crate::wire::{self, BadField};
 
 /// A party by name, or a group of the roster.
@@ -111,36 +111,20 @@ pub struct Request<'a> {
     pub now_ms: u64,
 }
 
-impl Roster {
-    /// The article that allows the request, or none: denied. Control envelopes are not for agreements to allow.
-    pub fn permits(&self, request: &Request<'_>) -> Option<&str> {
-        let from = self.parties.get(request.from)?;
-        let to = self.parties.get(request.to)?;
-        let found = self.agreements.iter().find(|rule| {
-            rule.from.iter().any(|group| group.holds(request.from, from))
-                && rule.to.iter().any(|group| group.holds(request.to, to))
-                && rule.allows(request)
-        })?;
-        Some(&found.article)
-    }
-}
-
-impl Roster {
-    /// Whether any rule in force lets one party write to the other: who may ask for whose keys.
-    pub fn may_write(&self, from: &PartyName, to: &PartyName, now_ms: u64) -> bool {
-        let (Some(sender), Some(recipient)) = (self.parties.get(from), self.parties.get(to)) else {
-            return false;
-        };
-        self.agreements.iter().any(|rule| {
-            rule.from.iter().any(|group| group.holds(from, sender))
-                && rule.to.iter().any(|group| group.holds(to, recipient))
-                && (rule.until_ms == 0 || now_ms < rule.until_ms)
-        })
-    }
-}
-
 impl Agreement {
-    fn allows(&self, request: &Request<'_>) -> bool {
+    /// Whether the rule joins these two, whatever is sent.
+    pub(crate) fn joins(&self, from: (&PartyName, &Party), to: (&PartyName, &Party)) -> bool {
+        self.from.iter().any(|group| group.holds(from.0, from.1))
+            && self.to.iter().any(|group| group.holds(to.0, to.1))
+    }
+
+    /// Whether the rule is in force at this time, Unix milliseconds.
+    pub(crate) fn in_force(&self, now_ms: u64) -> bool {
+        self.until_ms == 0 || now_ms < self.until_ms
+    }
+
+    /// Whether the rule allows what is sent.
+    pub(crate) fn allows(&self, request: &Request<'_>) -> bool {
         let type_fits = |rule: &ClassRule| match request.message_type {
             Some(wanted) => rule.types.is_empty() || rule.types.iter().any(|t| t == wanted),
             None => true,
@@ -148,7 +132,7 @@ impl Agreement {
         self.classes.iter().any(|rule| rule.class == request.class && type_fits(rule))
             && request.precedence <= self.max_precedence
             && (self.max_bytes == 0 || request.bytes <= self.max_bytes)
-            && (self.until_ms == 0 || request.now_ms < self.until_ms)
+            && self.in_force(request.now_ms)
     }
 
     pub(crate) fn to_wire(&self) -> wire::Agreement {

@@ -2,7 +2,7 @@
 //!
 //! Rooms: [`names`] who and where · [`kinds`] the small closed sets · [`limits`] every shared number · [`signing`]
 //! labels, keys, hashes · [`merkle`] RFC 6962 trees · [`wire`] the schema · [`scan`] and [`frame`] bounded reading ·
-//! [`header`] what an author signs · [`receipt`] what is stated about it · [`bundle`] prekeys · [`roster`] and
+//! [`header`] what an author signs · [`receipt`] what is stated about it · [`bundle`] prekeys · [`party`], [`roster`] and
 //! [`agreements`] who is who and who may · [`refusal`] why not · [`transfer`] an envelope in frames · [`session`]
 //! the conversation as two machines. `PROTOCOL.md` numbers the rules.
 
@@ -16,6 +16,7 @@ pub mod kinds;
 pub mod limits;
 pub mod merkle;
 pub mod names;
+pub mod party;
 pub mod receipt;
 pub mod refusal;
 pub mod roster;

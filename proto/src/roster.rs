@@ -6,26 +6,14 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::agreements::{Agreement, Group};
+use crate::agreements::{Agreement, Group, Request};
 use crate::kinds::PartyKind;
 use crate::limits as l;
 use crate::names::{PartyName, RelayId, TrustDomain};
+pub use crate::party::Party;
 use crate::scan;
 use crate::signing::{KeyId, Label, SigningKey, VerifyKey};
 use crate::wire::{self, BadField, ReadError, canonical, fixed};
-
-/// A bureau or mission as the roster states it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Party {
-    /// Bureau or mission.
-    pub kind: PartyKind,
-    /// For people.
-    pub display: String,
-    /// Region word, for groups.
-    pub region: String,
-    /// Its CA keys in force: active and retiring.
-    pub ca_keys: Vec<KeyId>,
-}
 
 /// A roster whose every value keeps its rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +103,26 @@ impl Roster {
             return Err(BadField("number, roots or relays").into());
         }
         Ok(roster)
+    }
+}
+
+impl Roster {
+    /// The article that allows the request, or none: denied ([P-42]). The first rule that fits decides.
+    pub fn permits(&self, request: &Request<'_>) -> Option<&str> {
+        let from = (request.from, self.parties.get(request.from)?);
+        let to = (request.to, self.parties.get(request.to)?);
+        let found = self.agreements.iter().find(|rule| rule.joins(from, to) && rule.allows(request))?;
+        Some(&found.article)
+    }
+
+    /// Whether any rule in force lets one party write to the other: who may ask for whose keys.
+    pub fn may_write(&self, from: &PartyName, to: &PartyName, now_ms: u64) -> bool {
+        let (Some(sender), Some(recipient)) = (self.parties.get(from), self.parties.get(to)) else {
+            return false;
+        };
+        self.agreements
+            .iter()
+            .any(|rule| rule.joins((from, sender), (to, recipient)) && rule.in_force(now_ms))
     }
 }
 

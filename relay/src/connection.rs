@@ -14,12 +14,12 @@ use valise_certs::identity::AdmittedDevice;
 use valise_host::framing::{CONTROL_PRIORITY, FrameFault, FrameReceiver, FrameSender};
 use valise_proto::limits as l;
 use valise_proto::names::{Mailbox, MessageId};
-use valise_proto::refusal::Refusal;
 use valise_proto::session::Close;
 use valise_proto::session::relay::{Action, Event, Offer, RelaySession};
 use valise_proto::signing::KeyId;
 use valise_proto::wire::{self, frame::Kind};
 
+use crate::admission::{admit, close, close_for};
 use crate::delivery::{Sent, deliver};
 use crate::errands::{answers, judge_leaf, note, offer};
 use crate::hub::{Hub, Line};
@@ -276,10 +276,9 @@ impl<Q: Queue> Call<Q> {
     /// Trust changed: judge the papers again; when they hold, hand the roster over ([P-49]).
     fn recheck(&self) -> Event {
         let trust = self.hub.trust();
-        let chain = crate::listener::chain(&self.connection);
-        match valise_certs::identity::admit_device(&chain, &trust, self.hub.now_ms()) {
+        match admit(&self.connection, &trust, self.hub.now_ms()) {
             Ok(_) => Event::Roster(trust.signed_roster().pieces(trust.roster().number)),
-            Err(fault) => Event::Close(crate::listener::close_for(&fault)),
+            Err(fault) => Event::Close(close_for(&fault)),
         }
     }
 
@@ -417,14 +416,4 @@ impl<Q: Queue> Call<Q> {
             reports.send(Report::Sent(offer.sequence, sent)).await.ok(); // as above
         });
     }
-}
-
-fn close(connection: &Connection, why: Close) {
-    connection.close(why.code().into(), why.as_str().as_bytes());
-}
-
-/// Refusal of a submission while draining is the session's; this is for callers that come too late.
-pub fn turn_away(connection: &Connection) {
-    tracing::debug!(event = "turned-away", code = Refusal::Draining.code());
-    close(connection, Close::GoingAway);
 }

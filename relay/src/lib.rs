@@ -1,11 +1,12 @@
 //! The exchange: accepts sessions, routes sealed envelopes, queues the undeliverable. It cannot open one: this
 //! package is not linked with the code that could.
 //!
-//! The rooms an envelope passes, in order: [`listener`] who calls · [`connection`] frames and events, [`errands`]
+//! The rooms an envelope passes, in order: [`listener`] and [`admission`] who calls · [`connection`] frames and events, [`errands`]
 //! what runs beside them · [`intake`] a submission comes in · [`hub`] and [`router`] whether and where to ·
 //! [`queue`] durable · [`delivery`] out again. Beside them: [`stamp`] the relay's own statements · [`config`],
 //! [`run`], [`health`].
 
+pub mod admission;
 pub mod config;
 pub mod connection;
 pub mod delivery;

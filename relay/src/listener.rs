@@ -6,16 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, Incoming};
-use rustls::pki_types::CertificateDer;
+use quinn::{Endpoint, Incoming};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use valise_certs::fault::PaperFault;
-use valise_certs::identity::{AdmittedDevice, admit_device};
 use valise_proto::session::Close;
 
-use crate::connection::{Call, turn_away};
+use crate::admission::{admit, close_for, turn_away};
+use crate::connection::Call;
 use crate::hub::Hub;
 use crate::queue::Queue;
 
@@ -94,7 +92,7 @@ async fn answer<Q: Queue>(
         turn_away(&connection);
         return;
     }
-    let admitted = match admit(&connection, &hub) {
+    let admitted = match admit(&connection, &hub.trust(), hub.now_ms()) {
         Ok(admitted) => admitted,
         Err(fault) => {
             let why = close_for(&fault);
@@ -107,25 +105,4 @@ async fn answer<Q: Queue>(
     let why = Call::serve(hub, connection, admitted, shutdown).await;
     let why = why.map_or("by-peer", Close::as_str);
     tracing::info!(event = "session-ended", party = %device.party, device = %device.device, why);
-}
-
-fn admit<Q: Queue>(connection: &Connection, hub: &Hub<Q>) -> Result<AdmittedDevice, PaperFault> {
-    admit_device(&chain(connection), &hub.trust(), hub.now_ms())
-}
-
-/// The chain that the peer showed, leaf first.
-pub fn chain(connection: &Connection) -> Vec<CertificateDer<'static>> {
-    let shown =
-        connection.peer_identity().and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok());
-    shown.map(|chain| *chain).unwrap_or_default()
-}
-
-/// What a caller is told of its papers: a code, no detail.
-pub fn close_for(fault: &PaperFault) -> Close {
-    match fault.code() {
-        "CERT_EXPIRED" | "CERT_NOT_YET_VALID" => Close::CertificateExpired,
-        "CERT_REVOKED" => Close::Revoked,
-        "NOT_ENROLLED" => Close::NotEnrolled,
-        _ => Close::BadIdentity,
-    }
 }

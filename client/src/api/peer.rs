@@ -1,10 +1,6 @@
 //! Who may use the desk: the daemon's own user and root; with `[api] group`, whoever the socket's mode lets connect.
 //! Takes the kernel's word on who called, never the caller's.
 
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
-
-use super::listener::Doorway;
 use crate::exit::{DeskError, ExitCode, codes};
 
 /// Who is at the other end of a connection, as the kernel says.
@@ -12,12 +8,6 @@ use crate::exit::{DeskError, ExitCode, codes};
 pub(crate) struct Peer {
     /// The numeric user id.
     pub(crate) uid: u32,
-}
-
-impl Connected<IncomingStream<'_, Doorway>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Doorway>) -> Self {
-        *stream.remote_addr()
-    }
 }
 
 /// Who may.

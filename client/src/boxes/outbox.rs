@@ -15,9 +15,9 @@ use valise_proto::wire;
 use zeroize::Zeroizing;
 
 use super::records::{Addressee, Correspondent, File, FileNote, Letter};
+use super::stage::Wrap;
 use super::state::State;
 use super::vault::{Blind, Vault, piece, sql, unsql};
-use super::wraps::Wrap;
 use super::{Boxes, BoxesError, quiet};
 
 /// Column names that are sealed into what they hold.

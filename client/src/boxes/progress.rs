@@ -13,9 +13,9 @@ use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 use super::meta::raise;
 use super::outbox::{facts, find, header, place};
 use super::records::{Addressee, Stated};
+use super::stage::Wrap;
 use super::state::State;
 use super::vault::{Blind, Vault, sql, unsql};
-use super::wraps::Wrap;
 use super::{Boxes, BoxesError};
 
 /// Receipts kept of one recipient of one message: the ladder and an end, from two devices. Those that moved a state

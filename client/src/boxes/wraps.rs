@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use rusqlite::{OptionalExtension, params};
-use valise_host::ledger::{Committed, StoreError};
+use valise_host::ledger::Committed;
 use valise_proto::kinds::Precedence;
 use valise_proto::limits::WRAPS_PER_FRAME;
 use valise_proto::names::{Mailbox, MessageId};
@@ -16,28 +16,9 @@ use zeroize::Zeroizing;
 
 use super::outbox::{CEK, facts, find, header, not_bytes, place, wraps};
 use super::records::Correspondent;
-use super::vault::{Blind, Vault, sql};
+use super::stage::Wrap;
+use super::vault::{Blind, sql};
 use super::{Boxes, BoxesError, quiet};
-
-/// How far a recipient's wrap is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wrap {
-    /// The key is not known.
-    Missing = 0,
-    /// Goes with the envelope.
-    First = 1,
-    /// Follows the envelope.
-    Late = 2,
-    /// The relay has it, or nobody needs it any more.
-    Done = 3,
-}
-
-impl Wrap {
-    pub(super) fn from_number(number: i32, vault: &Vault) -> Result<Self, StoreError> {
-        let all = [Self::Missing, Self::First, Self::Late, Self::Done];
-        all.into_iter().find(|stage| *stage as i32 == number).ok_or_else(|| vault.broken("recipient"))
-    }
-}
 
 /// A message that waits for a mailbox's key: what is needed to wrap for it.
 pub struct Waiting {

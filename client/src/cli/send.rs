@@ -7,7 +7,7 @@ use super::args::Order;
 use super::call::Daemon;
 use super::upload::{Room, pack};
 use super::voice::Voice;
-use super::{Ended, plain, wait};
+use super::{Ended, wait};
 use crate::answer::{SendAnswer, SendRequest};
 use crate::contract::Compose;
 use crate::exit::{DeskError, ExitCode};
@@ -33,7 +33,7 @@ pub(super) async fn send(
     let answer: SendAnswer = daemon.post("/v1/messages", &form.media_type, form.bytes).await?;
     match order.wait {
         None => {
-            voice.answer(&answer, words);
+            voice.answer(&answer, wait::words);
             Ok(ExitCode::Done)
         }
         Some(target) => wait::wait(answer, target, order.timeout, daemon, voice).await,
@@ -63,22 +63,4 @@ fn gather(
     };
     message.check()?;
     Ok(message)
-}
-
-/// The answer in words: the id with the lowest state, then every recipient.
-pub(super) fn words(answer: &SendAnswer) -> Vec<String> {
-    let head = format!("{}  {}  {} bytes uploaded", plain::line(&answer.id), answer.state, answer.bytes);
-    let rows: Vec<Vec<String>> = answer
-        .recipients
-        .iter()
-        .map(|recipient| {
-            let reason = recipient.reason.as_deref().unwrap_or_default();
-            vec![
-                format!("  {}", plain::line(&recipient.to)),
-                recipient.state.to_string(),
-                plain::line(reason),
-            ]
-        })
-        .collect();
-    std::iter::once(head).chain(plain::table(&rows)).collect()
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::call::Daemon;
-use super::send::words;
 use super::voice::Voice;
 use super::{Ended, plain};
 use crate::answer::{ErrorBody, Outcome, SendAnswer, State, WaitAnswer};
@@ -92,4 +91,22 @@ fn timed_out(answer: &SendAnswer, target: State, timeout: Duration) -> ErrorBody
     let message = format!("within {timeout:?} the message did not reach {target} at {missing}");
     let help = format!("nothing is lost and it goes on by itself: `valise track {}`", answer.id);
     DeskError::new(ExitCode::NotInTime, "not-in-time", message, help).into()
+}
+
+/// The answer in words: the id with the lowest state, then every recipient.
+pub(super) fn words(answer: &SendAnswer) -> Vec<String> {
+    let head = format!("{}  {}  {} bytes uploaded", plain::line(&answer.id), answer.state, answer.bytes);
+    let rows: Vec<Vec<String>> = answer
+        .recipients
+        .iter()
+        .map(|recipient| {
+            let reason = recipient.reason.as_deref().unwrap_or_default();
+            vec![
+                format!("  {}", plain::line(&recipient.to)),
+                recipient.state.to_string(),
+                plain::line(reason),
+            ]
+        })
+        .collect();
+    std::iter::once(head).chain(plain::table(&rows)).collect()
 }
