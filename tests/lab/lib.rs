@@ -1,1 +1,22 @@
-//! Lab.
+//! The lab: a federation of real programs on one machine. Named parties, real certificates, real files, real kills.
+//!
+//! Rooms: [`lab`] the federation and its directory · [`relay`] and [`party`] its programs · [`child`] processes ·
+//! [`until`] bounded waiting · [`papers`] the federation's keys at work after `init` · [`impostor`] calls at the door
+//! with papers of any kind · [`tamper`] what a hostile relay operator could do · [`story`] the demonstration.
+
+#![warn(missing_docs)]
+
+pub mod child;
+pub mod impostor;
+pub mod lab;
+pub mod papers;
+pub mod party;
+pub mod relay;
+pub mod story;
+pub mod tamper;
+pub mod until;
+
+pub use lab::Lab;
+pub use party::{Output, Party};
+pub use relay::Relay;
+pub use until::{eventually, until};
