@@ -124,7 +124,7 @@ impl<Q: Queue> Call<Q> {
                     Ok(None) => continue,
                     Err(why) => return Some(why),
                 },
-                frame = recv.next() => match frame {
+                frame = recv.next(), if self.session.reads_control() => match frame {
                     Ok(Some(kind)) => {
                         self.note_stored(&kind);
                         Event::Control(kind)

@@ -68,6 +68,11 @@ impl RelaySession {
         self.state
     }
 
+    /// Whether control frames may be read: what a device says behind its certificate waits until that is judged.
+    pub fn reads_control(&self) -> bool {
+        self.state != State::Judging
+    }
+
     /// Whether transfers may be read: only from a device that has introduced itself ([P-18]).
     pub fn reads_transfers(&self) -> bool {
         matches!(self.state, State::Live | State::Draining)
