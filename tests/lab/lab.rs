@@ -74,13 +74,8 @@ impl Lab {
         for party in lab.parties.values_mut() {
             party.ready()?;
         }
-        lab.acquainted()?;
+        lab.parties.values().try_for_each(Party::linked)?;
         Ok(lab)
-    }
-
-    /// Waits until every running daemon is linked and has published its keys: from then on, nobody waits for a key.
-    fn acquainted(&self) -> Result<()> {
-        self.parties.values().try_for_each(Party::linked)
     }
 
     /// The relay.
@@ -101,6 +96,11 @@ impl Lab {
     /// All parties, by name.
     pub fn parties(&self) -> impl Iterator<Item = &Party> {
         self.parties.values()
+    }
+
+    /// The relay, and beside it all parties: for whoever kills the one while the others write.
+    pub fn split(&mut self) -> (&mut Relay, &BTreeMap<String, Party>) {
+        (&mut self.relay, &self.parties)
     }
 
     /// Everything of it lies here.

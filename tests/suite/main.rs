@@ -10,4 +10,5 @@ mod blind_relay;
 mod flipped_byte;
 mod impostor;
 mod journey;
+mod storm;
 mod tidy;
