@@ -2,6 +2,7 @@
 //!
 //! A receipt that does not hold is logged and answered as taken ([P-44]): it would only come again.
 
+use valise_certs::leaf::Leaf;
 use valise_proto::bundle::SignedBundle;
 use valise_proto::kinds::{Reason, ReceiptKind};
 use valise_proto::names::{Mailbox, MessageId};
@@ -14,6 +15,7 @@ use valise_seal::wrap::seal_wrap;
 
 use crate::book::Disbelief;
 use crate::boxes::{Noted, Waiting};
+use crate::epochs;
 use crate::office::{Office, OfficeError};
 
 /// Pause after a refusal whose statement does not hold, milliseconds: neither given up nor tried in a circle.
@@ -121,19 +123,23 @@ async fn judged(
     let kept = office.leaf_of(signed.signer()).await?;
     Ok(match (claim.by, kept) {
         (Speaker::Relay(_), kept) => office.book.relay_statement(signed, kept.as_ref().unwrap_or(relay_leaf)),
-        (Speaker::Mailbox(_), Some(leaf)) => office.book.device_statement(signed, &leaf),
+        (Speaker::Mailbox(_), Some(leaf)) => {
+            let judged = office.book.device_statement(signed, &leaf);
+            if judged.is_ok() {
+                office.keep_leaf(signed.signer(), &leaf).await?;
+            }
+            judged
+        }
         (Speaker::Mailbox(_), None) => Err(Disbelief::Speaker),
     })
 }
 
-/// A signing certificate: kept when it holds, so that what follows can be judged.
-pub async fn leaf(office: &Office, leaf: wire::SigningLeaf) -> Result<(), OfficeError> {
-    match office.book.signer(&leaf, office.book.now_ms()) {
-        Ok(signer) => office.keep_leaf(signer.key_id(), leaf).await,
-        Err(error) => {
-            tracing::warn!(event = "certificate-refused", why = %error);
-            Ok(())
-        }
+/// A signing certificate that what follows names. It is judged with that, at the time of its acceptance: one that has
+/// run out since is as good as on that day.
+pub fn leaf(office: &Office, leaf: wire::SigningLeaf) {
+    match Leaf::read(&leaf.leaf) {
+        Ok(read) => office.note_leaf(read.key_id(), leaf),
+        Err(fault) => tracing::warn!(event = "certificate-refused", why = %fault),
     }
 }
 
@@ -147,6 +153,12 @@ pub async fn bundle(office: &Office, bundle: SignedBundle) -> Result<(), OfficeE
         }
     };
     let (of, batch_no) = (read.mailbox.clone(), read.batch_no);
+    if office.mailboxes.contains(&of) {
+        if epochs::adopt(office, &of, &bundle).await? {
+            office.bells.publish.notify_one();
+        }
+        return Ok(());
+    }
     office.write(move |boxes| boxes.keep_bundle(&of, batch_no, &bundle)).await?;
     wrap_waiting(office, &read.mailbox, &read).await
 }

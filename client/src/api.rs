@@ -65,6 +65,6 @@ pub async fn serve<D: Desk>(socket: LocalSocket, desk: Arc<D>, shutdown: impl Fu
 
 fn log_end(ended: std::io::Result<()>) {
     if let Err(cause) = ended {
-        tracing::error!(event = "api.stopped", %cause, "the local API stopped");
+        tracing::error!(event = "api-stopped", %cause, "the local API stopped");
     }
 }

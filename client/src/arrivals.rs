@@ -119,7 +119,10 @@ async fn judge(
     }
     let known = matches!(seen, Seen::Kept { .. });
     Ok(match unseal(office, transfer, &signer, known) {
-        Ok(Outcome::Opened(opened)) => Ok(Verdict::Keep(opened, leaf)),
+        Ok(Outcome::Opened(opened)) => {
+            office.keep_leaf(key, &leaf).await?;
+            Ok(Verdict::Keep(opened, leaf))
+        }
         Ok(Outcome::Replayed) => Ok(Verdict::Again),
         Ok(Outcome::Expired) => Ok(Verdict::Expired),
         Err(fault) => Err(Burial { reason: fault.public(), detail: fault.to_string() }),

@@ -15,6 +15,7 @@ use valise_host::entropy::{Entropy, OsEntropy};
 use valise_host::executor::Worker;
 use valise_host::exit::ExitCode;
 use valise_host::rest::Sealer;
+use valise_proto::limits::DAY_MS;
 
 use crate::api;
 use crate::book::Book;
@@ -31,6 +32,8 @@ use crate::papers::{Papers, PapersError};
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// How often late revocation lists are logged again.
 const REMIND_EVERY: Duration = Duration::from_secs(3600);
+/// A certificate with fewer days left is logged: it lives 30 and is due at a third.
+const CERTIFICATE_WARN_DAYS: u64 = 10;
 /// After a stop was asked for: for the link's last words and requests under way.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
@@ -135,7 +138,7 @@ pub async fn run(path: &Path) -> Result<(), DaemonError> {
     let answering = tokio::spawn(api::serve(socket, Arc::new(desk), stop.clone().cancelled_owned()));
     let calling = tokio::spawn(link.run(stop.clone()));
     tracing::info!(event = "desk-open", party = %office.device.party, device = %office.device.device);
-    let ended = attend(&office).await;
+    let ended = attend(&office, papers.tls_ends_ms).await;
     stop.cancel();
     let closing = async {
         calling.await.ok();
@@ -147,7 +150,7 @@ pub async fn run(path: &Path) -> Result<(), DaemonError> {
 }
 
 /// Minds the clock until a signal or a failure.
-async fn attend(office: &Office) -> Result<(), DaemonError> {
+async fn attend(office: &Office, tls_ends_ms: u64) -> Result<(), DaemonError> {
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
     let mut failed = office.failed.subscribe();
@@ -169,13 +172,17 @@ async fn attend(office: &Office) -> Result<(), DaemonError> {
                 }
             }
             _ = tidy.tick() => tidy_up(office).await?,
-            _ = remind.tick() => remind_of(office),
+            _ = remind.tick() => remind_of(office, tls_ends_ms),
         }
     }
 }
 
-/// Lists past their date still count; somebody has to bring newer ones.
-fn remind_of(office: &Office) {
+/// Lists past their date still count, and a certificate near its end still works; somebody has to bring newer ones.
+fn remind_of(office: &Office, tls_ends_ms: u64) {
+    let days = tls_ends_ms.saturating_sub(office.book.own_ms()) / DAY_MS;
+    if days < CERTIFICATE_WARN_DAYS {
+        tracing::warn!(event = "certificate-ends", days);
+    }
     let all = office.book.trust().crl_status(office.book.own_ms());
     let late = all.into_iter().filter(|one| one.state != CrlState::Fresh).map(|one| one.owner);
     let owners = late.collect::<Vec<_>>().join(" ");

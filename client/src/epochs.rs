@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use valise_proto::bundle::SignedBundle;
 use valise_proto::names::Mailbox;
 use valise_seal::epochs::{EpochMaker, renewal_due};
 use valise_seal::keys::EpochSecret;
@@ -35,6 +36,19 @@ pub async fn renew(office: &Office) -> Result<bool, OfficeError> {
     Ok(made)
 }
 
+/// The relay holds a newer batch of ours than we do: our store was lost or is older. The chain goes on from the relay's
+/// copy, with an epoch that we can open. True when there is something to publish.
+pub async fn adopt(office: &Office, mailbox: &Mailbox, held: &SignedBundle) -> Result<bool, OfficeError> {
+    let asked = mailbox.clone();
+    let own = office.store(move |boxes| boxes.own_bundle(&asked)).await?;
+    let newest = held.claim().map_or(0, |bundle| bundle.batch_no);
+    if own.is_some_and(|own| own.batch_no >= newest) {
+        return Ok(false);
+    }
+    tracing::warn!(event = "epoch-adopted", %mailbox, batch_no = newest);
+    make(office, mailbox, Some(held)).await
+}
+
 async fn renew_one(office: &Office, mailbox: &Mailbox) -> Result<bool, OfficeError> {
     let now_ms = office.book.now_ms();
     let asked = mailbox.clone();
@@ -44,6 +58,16 @@ async fn renew_one(office: &Office, mailbox: &Mailbox) -> Result<bool, OfficeErr
     {
         return Ok(!own.published);
     }
+    make(office, mailbox, previous.as_ref().map(|own| &own.signed)).await
+}
+
+/// Makes an epoch and its batch; both rest before the bundle leaves.
+async fn make(
+    office: &Office,
+    mailbox: &Mailbox,
+    previous: Option<&SignedBundle>,
+) -> Result<bool, OfficeError> {
+    let now_ms = office.book.now_ms();
     let batch = {
         let maker = EpochMaker {
             mailbox,
@@ -54,7 +78,7 @@ async fn renew_one(office: &Office, mailbox: &Mailbox) -> Result<bool, OfficeErr
             issuer: office.leaf.issuer.clone(),
         };
         let keyring = locked(&office.keyring);
-        maker.next(previous.as_ref().map(|own| &own.signed), &keyring, now_ms, &mut office.dice())
+        maker.next(previous, &keyring, now_ms, &mut office.dice())
     };
     let batch = match batch {
         Ok(batch) => batch,

@@ -52,6 +52,13 @@ pub struct Bells {
     pub changed: watch::Sender<u64>,
 }
 
+/// A signing certificate that was shown.
+pub struct Shown {
+    leaf: wire::SigningLeaf,
+    /// It is in the store.
+    kept: bool,
+}
+
 /// The daemon's shared middle.
 pub struct Office {
     /// Who we are.
@@ -80,8 +87,8 @@ pub struct Office {
     pub link: watch::Sender<LinkState>,
     /// Set once when the store has failed: the process ends.
     pub failed: watch::Sender<Option<String>>,
-    /// Signing certificates that were verified.
-    pub leaves: Mutex<BTreeMap<KeyId, wire::SigningLeaf>>,
+    /// Signing certificates that were shown.
+    pub leaves: Mutex<BTreeMap<KeyId, Shown>>,
 }
 
 /// The store did not do what was asked.
@@ -164,25 +171,29 @@ impl Office {
         SignedReceipt::sign(&receipt, &self.signing)
     }
 
-    /// A verified certificate is kept, so that what its key signed later can be judged without asking.
-    pub async fn keep_leaf(&self, key: KeyId, leaf: wire::SigningLeaf) -> Result<(), OfficeError> {
-        {
-            let mut leaves = locked(&self.leaves);
-            if leaves.contains_key(&key) {
-                return Ok(());
-            }
-            if leaves.len() >= LEAVES_MAX {
-                leaves.pop_first(); // the store still has it
-            }
-            leaves.insert(key, leaf.clone());
+    /// Holds a certificate until something is judged by it. Who shows many pushes out others that can be shown again.
+    pub fn note_leaf(&self, key: KeyId, leaf: wire::SigningLeaf) {
+        let mut leaves = locked(&self.leaves);
+        if leaves.len() >= LEAVES_MAX && !leaves.contains_key(&key) {
+            leaves.pop_first();
         }
+        leaves.insert(key, Shown { leaf, kept: false });
+    }
+
+    /// Keeps a certificate by which something was found good, once.
+    pub async fn keep_leaf(&self, key: KeyId, leaf: &wire::SigningLeaf) -> Result<(), OfficeError> {
+        let shown = Shown { leaf: leaf.clone(), kept: true };
+        if locked(&self.leaves).insert(key, shown).is_some_and(|earlier| earlier.kept) {
+            return Ok(());
+        }
+        let leaf = leaf.clone();
         self.write(move |boxes| boxes.keep_leaf(&key, &leaf)).await
     }
 
     /// The certificate of a key, if it was ever shown and held.
     pub async fn leaf_of(&self, key: KeyId) -> Result<Option<wire::SigningLeaf>, OfficeError> {
-        if let Some(leaf) = locked(&self.leaves).get(&key) {
-            return Ok(Some(leaf.clone()));
+        if let Some(shown) = locked(&self.leaves).get(&key) {
+            return Ok(Some(shown.leaf.clone()));
         }
         self.store(move |boxes| boxes.leaf(&key)).await
     }

@@ -344,6 +344,12 @@ impl<Q: Queue> Call<Q> {
                 self.beside(async move { Some(judge_leaf(&hub, &device, leaf).await) })
             }
             Action::Submit(transfer) => self.submit(transfer),
+            Action::Refuse(transfer, refusal) => {
+                let id = transfer.facts.message_id;
+                drop(self.release(&id)); // it never reaches the store
+                let answer = hub.refuse_all(&transfer, refusal);
+                self.report_all(answers(id, answer));
+            }
             Action::AddWraps(id, wraps) => self.add_wraps(id, wraps),
             Action::Note(receipts) => self.beside(async move { Some(note(hub, receipts).await) }),
             Action::Forget(ids) => self.beside(async move {
@@ -380,6 +386,15 @@ impl<Q: Queue> Call<Q> {
             Action::Deliver(mailbox, offer) => self.deliver(mailbox, offer),
             Action::Send(_) | Action::Open { .. } | Action::Close(_) => unreachable!("done in the loop"),
         }
+    }
+
+    fn report_all(&mut self, events: Vec<Event>) {
+        let reports = self.reports.clone();
+        self.tasks.spawn(async move {
+            for event in events {
+                reports.send(Report::Event(event)).await.ok(); // the loop is gone: so is the session
+            }
+        });
     }
 
     fn submit(&mut self, transfer: Box<valise_proto::transfer::Transfer>) {

@@ -135,6 +135,10 @@ pub fn judge(header: &Header, roster: &Roster, now_ms: u64) -> Verdict {
     if header.expires_ms - now_ms > l::MESSAGE_LIFE_MAX_MS + l::REPLAY_KEPT_MS {
         return Verdict::Refuse(Refusal::Malformed);
     }
+    if header.roster_no > roster.number {
+        // Its author holds a roster that we lack, and hands it over next; recipients could not judge it before.
+        return Verdict::Refuse(Refusal::SlowDown);
+    }
     let from = header.sender.party();
     let permitted = |mailbox: &Mailbox| {
         let request = Request {
@@ -259,6 +263,9 @@ mod tests {
         assert_eq!(judge(&control, &roster(), NOW), Verdict::Refuse(Refusal::NotPermittedOrUnknown));
         let late = judge(&header("fr", &["br"]), &roster(), NOW + l::MESSAGE_LIFE_MS + 1);
         assert_eq!(late, Verdict::Refuse(Refusal::Expired));
+        let mut newer = header("fr", &["br"]);
+        newer.roster_no = 2;
+        assert_eq!(judge(&newer, &roster(), NOW), Verdict::Refuse(Refusal::SlowDown));
         let mut ahead = header("fr", &["br"]);
         ahead.expires_ms += 100 * l::DAY_MS;
         assert_eq!(judge(&ahead, &roster(), NOW), Verdict::Refuse(Refusal::Malformed));

@@ -44,7 +44,7 @@ impl Listener for Doorway {
             match known {
                 Ok((stream, uid)) => return (Caller { stream, _place: place }, Peer { uid }),
                 Err(cause) => {
-                    tracing::warn!(event = "api.accept-failed", %cause, "a local connection was not accepted");
+                    tracing::warn!(event = "api-accept-failed", %cause, "a local connection was not accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }

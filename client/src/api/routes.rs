@@ -76,7 +76,7 @@ async fn admit<D: Desk>(
     next: Next,
 ) -> Result<Response, Fault> {
     room.rights.admit(peer).inspect_err(|_| {
-        tracing::warn!(event = "api.refused", uid = peer.uid, "a local user may not use this desk");
+        tracing::warn!(event = "api-refused", uid = peer.uid, "a local user may not use this desk");
     })?;
     Ok(next.run(request).await)
 }

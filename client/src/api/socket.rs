@@ -78,7 +78,7 @@ impl Place {
         let ours = fs::symlink_metadata(&self.path)
             .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode);
         if ours && let Err(cause) = fs::remove_file(&self.path) {
-            tracing::warn!(event = "api.socket-left", %cause, "the socket could not be removed");
+            tracing::warn!(event = "api-socket-left", %cause, "the socket could not be removed");
         }
     }
 }

@@ -24,6 +24,7 @@ use super::intake::receive;
 use super::upload::upload;
 use super::{Ended, answer_ms};
 use crate::arrivals::{self, Delivery};
+use crate::boxes::{Boxes, BoxesError};
 use crate::office::{LinkState, Office, OfficeError};
 
 /// Events that may wait for the loop, and actions for the clerk.
@@ -357,16 +358,9 @@ impl Call {
     fn want(&mut self) {
         let office = Arc::clone(&self.office);
         self.beside(async move {
-            let wanted = office.store(|boxes| {
-                let batch = |mailbox: Mailbox| {
-                    let held = boxes.bundle(&mailbox)?.map_or(0, |(batch, _)| batch);
-                    Ok((mailbox, held))
-                };
-                let mut known = boxes.correspondents()?;
-                known.truncate(l::WANTED_MAX);
-                known.into_iter().map(batch).collect::<Result<Vec<_>, crate::boxes::BoxesError>>()
-            });
-            Ok(Some(Event::Want(wanted.await?)))
+            let mailboxes = office.mailboxes.clone();
+            let wanted = office.store(move |boxes| wanted(boxes, mailboxes)).await?;
+            Ok(Some(Event::Want(wanted)))
         });
     }
 
@@ -387,4 +381,21 @@ impl Call {
 /// An event that changes nothing: the loop looks again.
 fn continue_with() -> Event {
     Event::Offers(Vec::new())
+}
+
+/// Mailboxes and the newest batch held of each: our own too, in case the relay knows a later one than we do.
+fn wanted(boxes: &Boxes, own: Vec<Mailbox>) -> Result<Vec<(Mailbox, u64)>, BoxesError> {
+    let mut known = boxes.correspondents()?;
+    known.retain(|mailbox| !own.contains(mailbox));
+    known.truncate(l::WANTED_MAX - own.len());
+    let mut wanted = Vec::with_capacity(known.len() + own.len());
+    for mailbox in own {
+        let held = boxes.own_bundle(&mailbox)?.map_or(0, |own| own.batch_no);
+        wanted.push((mailbox, held));
+    }
+    for mailbox in known {
+        let held = boxes.bundle(&mailbox)?.map_or(0, |(batch, _)| batch);
+        wanted.push((mailbox, held));
+    }
+    Ok(wanted)
 }

@@ -35,7 +35,7 @@ pub(super) async fn clerk(
         Action::Note(receipts) => {
             return Ok(Some(Event::Noted(answers::note(office, receipts, leaf).await?)));
         }
-        Action::KeepLeaf(leaf) => answers::leaf(office, leaf).await?,
+        Action::KeepLeaf(leaf) => answers::leaf(office, leaf),
         Action::TakeBundle(bundle) => answers::bundle(office, *bundle).await?,
         Action::StatementsTaken(ids) => {
             let taken = ids.clone();

@@ -20,9 +20,7 @@ pub(super) async fn receive(
     let mut joiner = loop {
         match frame(&mut stream).await? {
             None => return Ok(None),
-            Some(Kind::SigningLeaf(leaf)) => {
-                answers::leaf(office, leaf).await.map_err(|_| Close::OurFault)?
-            }
+            Some(Kind::SigningLeaf(leaf)) => answers::leaf(office, leaf),
             Some(Kind::Begin(begin)) => break Joiner::begin(begin).map_err(|_| Close::Protocol)?,
             Some(_) => return Err(Close::Protocol),
         }

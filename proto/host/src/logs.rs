@@ -71,7 +71,7 @@ fn panic_line(program: &str, info: &PanicHookInfo<'_>) -> String {
     let literal = info.payload().downcast_ref::<&'static str>().copied();
     let thread = std::thread::current();
     serde_json::json!({
-        "level": "ERROR", "event": "program.panicked", "program": program, "place": place,
+        "level": "ERROR", "event": "program-panicked", "program": program, "place": place,
         "message": literal, "thread": thread.name(),
     })
     .to_string()

@@ -284,7 +284,7 @@ impl RelaySession {
     fn submitted(&mut self, transfer: Box<Transfer>) -> Outcome {
         let id = transfer.facts.message_id;
         if transfer.facts.author() != self.device || !self.mailboxes.contains(&transfer.facts.sender) {
-            return Ok(vec![refused(id, Refusal::SenderMismatch, None)]);
+            return Ok(vec![Action::Refuse(transfer, Refusal::SenderMismatch)]);
         }
         match self.state {
             State::Live => {

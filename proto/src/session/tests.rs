@@ -263,6 +263,6 @@ fn a_device_cannot_submit_in_the_name_of_another() {
     session.handle(relay::Event::Control(Kind::SigningLeaf(Default::default())));
     session.handle(relay::Event::LeafJudged(true));
     let actions = session.handle(relay::Event::Submitted(transfer()));
-    let [relay::Action::Send(Kind::Refused(refused))] = &actions[..] else { panic!("{actions:?}") };
-    assert_eq!(refused.code, crate::refusal::Refusal::SenderMismatch.code());
+    let [relay::Action::Refuse(_, refusal)] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!(*refusal, crate::refusal::Refusal::SenderMismatch);
 }

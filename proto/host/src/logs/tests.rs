@@ -63,7 +63,7 @@ fn a_panic_aborts_with_one_line_that_tells_the_place_and_no_contents() {
     assert_eq!(output.status.signal(), Some(6), "aborted");
     let lines = lines(&output);
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert_eq!(lines[0]["event"], "program.panicked");
+    assert_eq!(lines[0]["event"], "program-panicked");
     assert_eq!(lines[0]["program"], "valise-relay");
     assert!(lines[0]["place"].as_str().unwrap().contains("logs/tests.rs"));
     assert!(lines[0]["message"].is_null());

@@ -103,6 +103,8 @@ pub enum Action {
     },
     /// Route and queue; answer with `Accepted` or `Refused`.
     Submit(Box<Transfer>),
+    /// Refuse in writing; answer with `Refused`.
+    Refuse(Box<Transfer>, Refusal),
     /// Add wraps; answer with `Accepted` per mailbox or `Refused`.
     AddWraps(MessageId, Vec<(Mailbox, wire::KeyWrap)>),
     /// Keep statements for their authors; answer with `Noted`.
