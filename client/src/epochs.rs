@@ -36,13 +36,14 @@ pub async fn renew(office: &Office) -> Result<bool, OfficeError> {
     Ok(made)
 }
 
-/// The relay holds a newer batch of ours than we do: our store was lost or is older. The chain goes on from the relay's
+/// The relay holds a batch of ours that we do not know: our store was lost or is older. The chain goes on from the relay's
 /// copy, with an epoch that we can open. True when there is something to publish.
 pub async fn adopt(office: &Office, mailbox: &Mailbox, held: &SignedBundle) -> Result<bool, OfficeError> {
     let asked = mailbox.clone();
     let own = office.store(move |boxes| boxes.own_bundle(&asked)).await?;
     let newest = held.claim().map_or(0, |bundle| bundle.batch_no);
-    if own.is_some_and(|own| own.batch_no >= newest) {
+    // The same number is no proof: a new store counts from 1 as the lost one did.
+    if own.is_some_and(|own| own.batch_no > newest || own.signed.digest() == held.digest()) {
         return Ok(false);
     }
     tracing::warn!(event = "epoch-adopted", %mailbox, batch_no = newest);

@@ -339,19 +339,24 @@ impl Call {
         });
     }
 
-    /// Own batches that the relay lacks; its newest of the first mailbox is known from Welcome.
+    /// Own batches that the relay lacks; its newest of the first mailbox is known from Welcome. Asked for first: what
+    /// it holds of ours may be from a store that is lost, and then the chain goes on from there.
     fn publish(&mut self, held: u64) {
-        for (at, mailbox) in self.office.mailboxes.clone().into_iter().enumerate() {
-            let office = Arc::clone(&self.office);
-            self.beside(async move {
-                let Some(own) = office.store(move |boxes| boxes.own_bundle(&mailbox)).await? else {
-                    return Ok(None);
-                };
-                let batch = own.signed.claim().map_or(0, |bundle| bundle.batch_no);
-                let lacking = !own.published || (at == 0 && held != 0 && held < batch);
-                Ok(lacking.then(|| Event::Publish(Box::new(own.signed))))
-            });
-        }
+        let (office, reports) = (Arc::clone(&self.office), self.reports.clone());
+        self.beside(async move {
+            for (at, mailbox) in office.mailboxes.clone().into_iter().enumerate() {
+                let of = mailbox.clone();
+                let Some(own) = office.store(move |boxes| boxes.own_bundle(&of)).await? else { continue };
+                let lacking = at == 0 && held != 0 && held != own.batch_no;
+                if own.published && !lacking {
+                    continue;
+                }
+                for event in [Event::Want(vec![(mailbox, 0)]), Event::Publish(Box::new(own.signed))] {
+                    reports.send(Ok(event)).await.ok(); // the loop is gone: so is the call
+                }
+            }
+            Ok(None)
+        });
     }
 
     /// Everyone we ever wrote to: the relay hands out newer keys as they come.
@@ -359,7 +364,7 @@ impl Call {
         let office = Arc::clone(&self.office);
         self.beside(async move {
             let mailboxes = office.mailboxes.clone();
-            let wanted = office.store(move |boxes| wanted(boxes, mailboxes)).await?;
+            let wanted = office.store(move |boxes| wanted(boxes, &mailboxes)).await?;
             Ok(Some(Event::Want(wanted)))
         });
     }
@@ -383,16 +388,12 @@ fn continue_with() -> Event {
     Event::Offers(Vec::new())
 }
 
-/// Mailboxes and the newest batch held of each: our own too, in case the relay knows a later one than we do.
-fn wanted(boxes: &Boxes, own: Vec<Mailbox>) -> Result<Vec<(Mailbox, u64)>, BoxesError> {
+/// Mailboxes and the newest batch held of each.
+fn wanted(boxes: &Boxes, own: &[Mailbox]) -> Result<Vec<(Mailbox, u64)>, BoxesError> {
     let mut known = boxes.correspondents()?;
     known.retain(|mailbox| !own.contains(mailbox));
     known.truncate(l::WANTED_MAX - own.len());
-    let mut wanted = Vec::with_capacity(known.len() + own.len());
-    for mailbox in own {
-        let held = boxes.own_bundle(&mailbox)?.map_or(0, |own| own.batch_no);
-        wanted.push((mailbox, held));
-    }
+    let mut wanted = Vec::with_capacity(known.len());
     for mailbox in known {
         let held = boxes.bundle(&mailbox)?.map_or(0, |(batch, _)| batch);
         wanted.push((mailbox, held));
