@@ -2,7 +2,8 @@
 //!
 //! Rooms: [`lab`] the federation and its directory · [`relay`] and [`party`] its programs · [`child`] processes ·
 //! [`until`] bounded waiting · [`papers`] the federation's keys at work after `init` · [`impostor`] calls at the door
-//! with papers of any kind · [`tamper`] what a hostile relay operator could do · [`story`] the demonstration.
+//! with papers of any kind · [`tamper`] what a hostile relay operator could do · [`proof`] receipts read and verified ·
+//! [`story`] the demonstration.
 
 #![warn(missing_docs)]
 
@@ -11,6 +12,7 @@ pub mod impostor;
 pub mod lab;
 pub mod papers;
 pub mod party;
+pub mod proof;
 pub mod relay;
 pub mod story;
 pub mod tamper;

@@ -165,6 +165,11 @@ impl Party {
         self.done(&["status"], b"")?.pop().context("`valise status` answered nothing")
     }
 
+    /// Whether its daemon was started and neither killed nor stopped.
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
