@@ -36,6 +36,8 @@ const REMIND_EVERY: Duration = Duration::from_secs(3600);
 const CERTIFICATE_WARN_DAYS: u64 = 10;
 /// After a stop was asked for: for the link's last words and requests under way.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
+/// Then, for the store to be closed. In vain costs nothing: what was answered for is synced.
+const STORE_WAIT: Duration = Duration::from_secs(1);
 
 /// Why the daemon did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -145,6 +147,9 @@ pub async fn run(path: &Path) -> Result<(), DaemonError> {
         answering.await.ok();
     };
     tokio::time::timeout(CLOSE_WAIT, closing).await.ok(); // what is durable stays durable
+    let boxes = office.boxes.clone();
+    drop(office);
+    tokio::time::timeout(STORE_WAIT, boxes.stop()).await.ok(); // folds its log in
     tracing::info!(event = "stopped");
     ended
 }
