@@ -5,13 +5,21 @@
 //! - [`blind_relay`]: what the relay holds tells it nothing.
 //! - [`flipped_byte`]: what the relay alters is found, and the sender told.
 //! - [`impostor`]: strangers are refused at the door.
+//! - [`bad_start`]: what a program is given to start with, and is not fit.
+//! - [`bad_input`]: what is handed in while programs run, and is not fit.
+//! - [`orderly`]: stopping, health, lists and rosters that change.
+//! - [`outage`]: each program dies at the worst moment.
 //! - [`storm`]: the relay is killed again and again, and nothing is lost or doubled.
 
 #![allow(clippy::unwrap_used, reason = "the whole binary is tests: one that cannot go on says where")]
 
+mod bad_input;
+mod bad_start;
 mod blind_relay;
 mod flipped_byte;
 mod impostor;
 mod journey;
+mod orderly;
+mod outage;
 mod storm;
 mod tidy;
