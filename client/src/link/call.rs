@@ -177,6 +177,12 @@ impl Call {
             let rtt_ms = Some((stats.path.rtt.as_secs_f64() * 1e6).round() / 1e3);
             self.office.link.send_replace(LinkState { state: "live", path: Some("quic"), rtt_ms });
         }
+        // A relay that was killed before it had our last handshake packet knows nothing of us, and to such packets a
+        // restarted one is silent (RFC 9000, 10.3): call anew rather than wait for the transport's own patience.
+        let unconfirmed = stats.frame_rx.handshake_done == 0;
+        if unconfirmed && now_ms.saturating_sub(self.heard.1) > answer_ms(self.profile) {
+            return Event::Close(Close::Done);
+        }
         Event::Tick { now_ms, heard_ms: self.heard.1 }
     }
 
