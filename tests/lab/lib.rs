@@ -1,7 +1,7 @@
 //! The lab: a federation of real programs on one machine. Named parties, real certificates, real files, real kills.
 //!
-//! Rooms: [`lab`] the federation and its directory · [`relay`] and [`party`] its programs · [`child`] processes ·
-//! [`until`] bounded waiting · [`papers`] the federation's keys at work after `init` · [`impostor`] calls at the door
+//! Rooms: [`mod@lab`] the federation and its directory · [`relay`] and [`party`] its programs · [`child`] processes ·
+//! [`mod@until`] bounded waiting · [`papers`] the federation's keys at work after `init` · [`impostor`] calls at the door
 //! with papers of any kind · [`tamper`] what a hostile relay operator could do · [`proof`] receipts read and verified ·
 //! [`story`] the demonstration.
 

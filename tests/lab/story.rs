@@ -1,7 +1,7 @@
 //! The demonstration: one story of real programs, told line by line while it happens. Ends with figures, and with 0
 //! only if every step held.
 //!
-//! [`scenes`] what happens · [`voice`] how it is told · [`figures`] what is counted.
+//! Rooms: `scenes` what happens · `voice` how it is told · `figures` what is counted.
 
 use std::process::ExitCode;
 use std::time::Instant;
