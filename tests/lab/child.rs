@@ -2,10 +2,12 @@
 //!
 //! No process outlives its `Process`; nothing here is ended by name.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -27,6 +29,21 @@ pub fn program(name: &str) -> Result<PathBuf> {
     })
 }
 
+/// Programs that run now, by process id: for whoever has to go at once.
+static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+fn running() -> MutexGuard<'static, BTreeSet<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Kills every program that was started here and still runs; for the way out after a signal.
+pub fn kill_all() {
+    for id in running().iter() {
+        let id = i32::try_from(*id).ok().and_then(Pid::from_raw);
+        id.and_then(|id| kill_process(id, Signal::KILL).ok()); // gone already is as good
+    }
+}
+
 /// A running program. Killed when dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -46,6 +63,7 @@ impl Process {
         command.args(args).stdin(Stdio::null()).stdout(out).stderr(err);
         let started = Instant::now();
         let child = command.spawn().with_context(|| format!("cannot start {}", path.display()))?;
+        running().insert(child.id());
         Ok(Self { name: name.to_owned(), child, started, log: log.to_owned() })
     }
 
@@ -98,6 +116,7 @@ impl Drop for Process {
         // Both fail only when it is gone already.
         self.child.kill().ok();
         self.child.wait().ok();
+        running().remove(&self.child.id());
     }
 }
 

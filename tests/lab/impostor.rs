@@ -89,9 +89,14 @@ fn tls(papers: &Papers) -> Result<TlsPapers> {
 
 /// Calls the lab's relay, greets as a party's device would, and reports the answer.
 pub fn call(lab: &mut Lab, shown: Shown, party: &str) -> Result<Answer> {
+    call_with(lab, shown, party, party)
+}
+
+/// The same, with the signing certificate of a party of its own choice behind the greeting.
+pub fn call_with(lab: &mut Lab, shown: Shown, party: &str, signer: &str) -> Result<Answer> {
     let (to, tls) = (lab.relay().listen(), config(lab, &shown)?);
     let name = relay_name(&relay_id(), &trust(lab)?).to_str().into_owned();
-    let greeting = [Kind::Hello(hello(lab, party)?), Kind::SigningLeaf(signing_leaf(lab, party)?)];
+    let greeting = [Kind::Hello(hello(lab, party)?), Kind::SigningLeaf(signing_leaf(lab, signer)?)];
     runtime()?.block_on(async {
         let endpoint = endpoint()?;
         let connecting = endpoint.connect_with(tls, to, &name).context("cannot call the relay")?;
@@ -119,6 +124,15 @@ pub fn speak(lab: &mut Lab, party: &str, bytes: &[u8]) -> Result<Answer> {
         let closed = tokio::time::timeout(ANSWER_LIMIT, connection.closed()).await;
         answer_of(&closed.context("the relay did not close on what it cannot read")?)
     })
+}
+
+/// Sends datagrams that are no QUIC, or not of our version, from a socket of its own; expects no answer.
+pub fn throw(lab: &mut Lab, datagrams: &[Vec<u8>]) -> Result<()> {
+    let socket = UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    for datagram in datagrams {
+        socket.send_to(datagram, lab.relay().listen()).context("cannot send a datagram")?;
+    }
+    Ok(())
 }
 
 async fn greet(connection: &Connection, greeting: [Kind; 2]) -> Result<Answer> {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -116,7 +117,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        if !self.kept && !std::thread::panicking() {
+        if std::thread::panicking() {
+            writeln!(std::io::stderr(), "the logs of the lab are in {}/logs", self.dir.display()).ok();
+        } else if !self.kept {
             fs::remove_dir_all(&self.dir).ok(); // what is left of a failed start is not worth a panic
         }
     }

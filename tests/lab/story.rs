@@ -1,7 +1,8 @@
 //! The demonstration: one story of real programs, told line by line while it happens. Ends with figures, and with 0
 //! only if every step held.
 //!
-//! Rooms: `scenes` what happens · `voice` how it is told · `figures` what is counted.
+//! Rooms: `scenes` what happens · `voice` how it is told · `figures` what is counted ·
+//! `interrupt` the way out after Ctrl-C.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -9,6 +10,7 @@ use std::time::Instant;
 use anyhow::Error;
 
 mod figures;
+mod interrupt;
 mod scenes;
 mod voice;
 
@@ -60,6 +62,7 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     };
     let voice = Voice::new(wanted.json);
     voice.say("Valise: real programs, real certificates, real files, in a directory that goes away");
+    interrupt::watch();
     let start = Instant::now();
     let mut stage = Stage::default();
     let mut steps = Vec::new();
@@ -82,6 +85,7 @@ fn play(voice: &Voice, stage: &mut Stage, steps: &mut Vec<Step>) -> Option<(&'st
     for (name, scene) in SCENES {
         let start = Instant::now();
         let told = scene(stage);
+        interrupt::pass();
         let seconds = start.elapsed().as_secs_f64();
         let text = match &told {
             Ok(text) => text.as_str(),

@@ -4,7 +4,7 @@
 use std::fs;
 
 use serde_json::Value;
-use valise_lab::impostor::{Answer, speak};
+use valise_lab::impostor::{Answer, speak, throw};
 use valise_lab::party::Output;
 use valise_lab::{Lab, papers};
 use valise_proto::session::Close;
@@ -127,6 +127,23 @@ fn frames_that_are_none_close_their_own_connection_and_nobody_elses() {
     }
     lab.party("fr").send(&["br", "--wait", "delivered"], "undisturbed").unwrap();
     lab.party("fr").send(&["minustah", "--wait", "delivered"], "undisturbed").unwrap();
+    assert_eq!(lab.relay().ask("/readyz").unwrap().0, 200);
+}
+
+#[test]
+fn datagrams_that_are_no_quic_harm_nobody() {
+    let mut lab = Lab::running(&["fr", "br"]).unwrap();
+    // An Initial of another version draws a version negotiation; all else draws nothing, or a reset.
+    let mut unknown_version = vec![0xc0, 0x1a, 0x2a, 0x3a, 0x4a, 0x08, 1, 2, 3, 4, 5, 6, 7, 8, 0x00];
+    unknown_version.resize(1200, 0);
+    let mut version_1 = unknown_version.clone();
+    version_1[1..5].copy_from_slice(&[0, 0, 0, 1]);
+    let mut noise = vec![vec![], vec![0], vec![0x40; 21], vec![0; 1200], vec![0xff; 65_507]];
+    noise.extend([unknown_version, version_1]);
+    for _ in 0..50 {
+        throw(&mut lab, &noise).unwrap();
+    }
+    lab.party("fr").send(&["br", "--wait", "delivered"], "undisturbed").unwrap();
     assert_eq!(lab.relay().ask("/readyz").unwrap().0, 200);
 }
 

@@ -1,7 +1,7 @@
 //! Strangers at the door: each kind of wrong papers is refused by the relay, and no Welcome comes. The rightful device
 //! is not disturbed.
 
-use valise_lab::impostor::{Answer, Shown, call, foreign, genuine, posing, stolen_from_the_relay};
+use valise_lab::impostor::{Answer, Shown, call, call_with, foreign, genuine, posing, stolen_from_the_relay};
 use valise_lab::{Lab, eventually};
 use valise_proto::limits::ALPN;
 use valise_proto::session::Close;
@@ -40,6 +40,12 @@ fn strangers_are_refused_and_the_rightful_device_is_not_disturbed() {
         call(&mut lab, Shown::Papers(right, b"h3"), "fr").unwrap(),
         Answer::Alert(NO_APPLICATION_PROTOCOL)
     );
+
+    // Its own papers, and the name or the signing certificate of another behind them.
+    let own = || Shown::Papers(genuine(&lab, "fr").unwrap(), ALPN);
+    let (as_de, with_de) = (own(), own());
+    assert_eq!(call(&mut lab, as_de, "de").unwrap(), Answer::Closed(Close::Protocol));
+    assert_eq!(call_with(&mut lab, with_de, "fr", "de").unwrap(), Answer::Closed(Close::BadIdentity));
 
     eventually("the relay has logged all six", || {
         let refused = valise_lab::relay::logged(lab.relay().log(), "handshake-refused")?.len();

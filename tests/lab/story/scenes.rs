@@ -9,6 +9,7 @@ use valise_host::entropy::{Entropy, SeededEntropy};
 use valise_proto::kinds::ReceiptKind;
 use valise_proto::limits::ALPN;
 
+use super::interrupt;
 use crate::impostor::{Answer, Shown, call, foreign};
 use crate::lab::Lab;
 use crate::party::id_of;
@@ -78,7 +79,9 @@ impl Stage {
 }
 
 fn papers(stage: &mut Stage) -> Result<String> {
-    stage.lab = Some(Lab::new(&PARTIES)?);
+    let lab = Lab::new(&PARTIES)?;
+    interrupt::clears(lab.dir());
+    stage.lab = Some(lab);
     Ok("papers made: a root, a relay, bureaus fr and br, mission minustah".to_owned())
 }
 
