@@ -10,7 +10,7 @@ use rustls_pki_types::CertificateDer;
 use valise_proto::roster::{Roster, SignedRoster};
 use valise_proto::signing::KeyId;
 
-use crate::crl::{CrlSet, CrlState, CrlStatus};
+use crate::crl::{CrlSet, CrlStatus};
 use crate::fault::PaperFault;
 use crate::leaf::{Leaf, Usage};
 use crate::load::TrustFiles;
@@ -45,17 +45,14 @@ impl Trust {
         self.admit(roster, signed)
     }
 
-    /// Takes root, lists and roster read again from files. A roster with a lower number than ours is left aside.
-    pub fn reloaded(&self, files: &TrustFiles, now_ms: u64) -> Result<Self, PaperFault> {
-        let fresh = Self::new(files, now_ms)?;
-        if fresh.roster.number >= self.roster.number {
-            return Ok(fresh);
+    /// Takes a roster that was kept, if it is the newer one. One that is not newer is left aside unjudged: its signer may
+    /// have run out since.
+    pub fn with_kept_roster(&self, bytes: Bytes, now_ms: u64) -> Result<Option<Self>, PaperFault> {
+        let claimed = read_roster(bytes.clone())?.claimed_number();
+        if claimed.is_some_and(|number| number <= self.roster.number) {
+            return Ok(None);
         }
-        Ok(Self {
-            anchors: fresh.anchors,
-            roster: Arc::clone(&self.roster),
-            signed: Arc::clone(&self.signed),
-        })
+        self.with_newer_roster(bytes, now_ms)
     }
 
     fn admit(&self, roster: Roster, signed: SignedRoster) -> Result<Option<Self>, PaperFault> {
@@ -95,11 +92,6 @@ impl Trust {
         let relays = relays.flat_map(|(id, keys)| keys.iter().map(|key| (id.to_string(), *key)));
         let owners = roots.chain(parties).chain(relays);
         owners.map(|(owner, key)| self.anchors.crls().status(owner, key, now_ms)).collect()
-    }
-
-    /// Whether any list is late or missing: readiness is yellow.
-    pub fn has_late_crl(&self, now_ms: u64) -> bool {
-        self.crl_status(now_ms).iter().any(|status| status.state != CrlState::Fresh)
     }
 
     pub(crate) fn anchors(&self) -> &Anchors {

@@ -156,8 +156,16 @@ pub const SEND_WINDOW: u64 = CONNECTION_WINDOW as u64;
 pub const CONTROL_STREAMS: u32 = 1;
 /// From a finished handshake to Hello; a satellite needs three round trips at most.
 pub const HELLO_DEADLINE_MS: u64 = 10_000;
-/// From the first byte of a transfer to its last, per 64 KiB, before it is given up: 1 KiB/s at the least.
+/// Between two frames of a transfer, before it is given up: an outage of a satellite link fits.
 pub const SEGMENT_DEADLINE_MS: u64 = 64_000;
+/// Slowest a whole transfer may be after that, bytes per second: memory is held for it until the end.
+pub const TRANSFER_RATE_MIN: u64 = 8 * 1024;
+/// KiB of submissions one connection may have on their way in: two of the largest size.
+pub const INTAKE_PER_CONNECTION_KIB: u32 = 40 * 1024;
+/// Tasks a session may have running before it reads on: each frame starts at most a handful.
+pub const SESSION_TASKS_MAX: usize = 256;
+/// Bytes of frames that may wait for a peer that does not read its control stream.
+pub const CONTROL_PENDING_BYTES: usize = 4 * 1024 * 1024;
 /// Wraps a mailbox's session may hold unsettled: bounds the skip list of the queue.
 pub const UNSETTLED_MAX: usize = 256;
 /// Receipts at the relay for one device and one envelope: the ladder and an end, per recipient.

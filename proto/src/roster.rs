@@ -214,6 +214,12 @@ impl SignedRoster {
         self.0.signer.as_ref().map_or((&[], &[]), |signer| (&signer.leaf, &signer.issuer))
     }
 
+    /// The number it bears, without any word on whether it is so: enough to leave an old one aside.
+    pub fn claimed_number(&self) -> Option<u64> {
+        let wire: wire::Roster = canonical(&self.0.roster)?;
+        Some(wire.number)
+    }
+
     /// Verifies with the signer's key, then reads. Whether the signer may sign is asked of the certificates first.
     pub fn verify(&self, key: &VerifyKey) -> Result<Roster, ReadError> {
         key.verify(Label::Roster, &self.0.roster, &self.0.signature)?;

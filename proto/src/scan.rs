@@ -68,9 +68,12 @@ const ROSTER: Shape = Shape {
     nested: &[(5, &PARTY), (6, &RELAY), (8, &AGREEMENT)],
 };
 
-/// Scans a `Frame`. Signed objects inside it are bytes to this scan; each is scanned when it is read.
+/// Scans a `Frame`: one kind, once. A decoder would join repeated ones, and with them the lists inside. Signed objects inside it are bytes to this scan; each is scanned when it is read.
 pub fn frame(bytes: &[u8]) -> Result<(), ScanError> {
-    walk(bytes, &FRAME)
+    walk(bytes, &FRAME)?;
+    let mut rest = bytes;
+    field(&mut rest)?;
+    if rest.is_empty() { Ok(()) } else { Err(ScanError::Malformed) }
 }
 
 /// Scans a `Header`.
@@ -100,33 +103,50 @@ pub fn plain(bytes: &[u8]) -> Result<(), ScanError> {
 
 fn walk(mut bytes: &[u8], shape: &Shape) -> Result<(), ScanError> {
     let mut counts = [0_usize; 8]; // no shape has more than eight lists
+    let mut seen = 0_u32; // single messages inside, by place in the shape; none has more than 32
     while !bytes.is_empty() {
-        let key = varint(&mut bytes)?;
-        let field = u32::try_from(key >> 3).map_err(|_| ScanError::Malformed)?;
-        if field == 0 {
-            return Err(ScanError::Malformed);
-        }
-        if let Some(at) = shape.lists.iter().position(|(number, _)| *number == field) {
+        let (number, inner) = field(&mut bytes)?;
+        let list = shape.lists.iter().position(|(list, _)| *list == number);
+        if let Some(at) = list {
             counts[at] += 1;
             if counts[at] > shape.lists[at].1 {
                 return Err(ScanError::TooMany);
             }
         }
-        match key & 7 {
-            0 => drop(varint(&mut bytes)?),
-            1 => drop(take(&mut bytes, 8)?),
-            2 => {
-                let len = usize::try_from(varint(&mut bytes)?).map_err(|_| ScanError::Malformed)?;
-                let inner = take(&mut bytes, len)?;
-                if let Some((_, nested)) = shape.nested.iter().find(|(number, _)| *number == field) {
-                    walk(inner, nested)?;
-                }
+        let Some(at) = shape.nested.iter().position(|(nested, _)| *nested == number) else { continue };
+        if list.is_none() {
+            // A decoder would join a second one with the first, and so their lists.
+            if seen & (1 << at) != 0 {
+                return Err(ScanError::Malformed);
             }
-            5 => drop(take(&mut bytes, 4)?),
-            _ => return Err(ScanError::Malformed), // groups and the unassigned
+            seen |= 1 << at;
         }
+        walk(inner, shape.nested[at].1)?;
     }
     Ok(())
+}
+
+/// The next field: its number, and what it holds when it is of variable length.
+fn field<'a>(bytes: &mut &'a [u8]) -> Result<(u32, &'a [u8]), ScanError> {
+    let key = varint(bytes)?;
+    let number = u32::try_from(key >> 3).map_err(|_| ScanError::Malformed)?;
+    if number == 0 {
+        return Err(ScanError::Malformed);
+    }
+    let held: &[u8] = match key & 7 {
+        0 => {
+            varint(bytes)?;
+            &[]
+        }
+        1 => take(bytes, 8)?,
+        2 => {
+            let len = usize::try_from(varint(bytes)?).map_err(|_| ScanError::Malformed)?;
+            take(bytes, len)?
+        }
+        5 => take(bytes, 4)?,
+        _ => return Err(ScanError::Malformed), // groups and the unassigned
+    };
+    Ok((number, held))
 }
 
 fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Result<&'a [u8], ScanError> {
@@ -168,6 +188,17 @@ mod tests {
     fn a_list_at_its_bound_passes_and_one_above_does_not() {
         assert_eq!(frame(&wanted(l::WANTED_MAX)), Ok(()));
         assert_eq!(frame(&wanted(l::WANTED_MAX + 1)), Err(ScanError::TooMany));
+    }
+
+    #[test]
+    fn a_list_cannot_be_spread_over_several_of_its_message() {
+        let half = wanted(l::WANTED_MAX);
+        let twice = [&half[..], &half].concat();
+        assert_eq!(frame(&twice), Err(ScanError::Malformed));
+        let receipt = wire::SignedReceipt { path: vec![Default::default(); 9], ..Default::default() };
+        let one = wire::Begin { relayed: Some(receipt), ..Default::default() }.encode_to_vec();
+        assert_eq!(walk(&one, &BEGIN), Ok(()));
+        assert_eq!(walk(&[&one[..], &one].concat(), &BEGIN), Err(ScanError::Malformed));
     }
 
     #[test]

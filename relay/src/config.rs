@@ -135,7 +135,8 @@ impl RelayConfig {
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let least = u32::try_from(l::MESSAGE_CT_MAX.div_ceil(1024 * 1024)).unwrap_or(u32::MAX);
+        let largest = l::MESSAGE_CT_MAX + (l::HEADER_MAX + l::RECIPIENTS_MAX * l::WRAP_MAX) as u64;
+        let least = u32::try_from(largest.div_ceil(1024 * 1024)).unwrap_or(u32::MAX);
         let limits = &self.limits;
         if limits.incoming_mib < least {
             let what = format!(

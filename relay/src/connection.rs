@@ -1,17 +1,19 @@
 //! One device's connection: carries out what its session decides. Frames in, events to the session, actions out.
 //!
-//! Everything slow runs beside the loop and comes back as an event; the loop never waits for the store.
+//! What is slow runs beside the loop and comes back as an event; the loop itself asks the store only for a certificate
+//! that it has not shown yet, and never waits for a peer that does not read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::Connection;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use valise_certs::identity::AdmittedDevice;
 use valise_host::framing::{CONTROL_PRIORITY, FrameFault, FrameReceiver, FrameSender};
+use valise_host::speech::{Speech, Unread};
 use valise_proto::limits as l;
 use valise_proto::names::{Mailbox, MessageId};
 use valise_proto::session::Close;
@@ -21,7 +23,7 @@ use valise_proto::wire::{self, frame::Kind};
 
 use crate::admission::{admit, close, close_for};
 use crate::delivery::{Sent, deliver};
-use crate::errands::{answers, judge_leaf, note, offer};
+use crate::errands::{answers, forget, judge_leaf, note, offer, signers};
 use crate::hub::{Hub, Line};
 use crate::intake::{Intake, Received, Reserved};
 use crate::queue::Queue;
@@ -52,6 +54,8 @@ pub struct Call<Q> {
     number: Option<SessionNo>,
     tasks: JoinSet<()>,
     reports: mpsc::Sender<Report>,
+    // KiB of submissions on their way in here.
+    intake: Arc<Semaphore>,
     // Memory of submissions that came whole and are not yet with the store; a device may send one id twice.
     reserved: BTreeMap<MessageId, Vec<Reserved>>,
     // Signing keys whose certificate the device holds, those shown on the control stream, deliveries that carried one.
@@ -69,13 +73,17 @@ impl<Q: Queue> Call<Q> {
         shutdown: tokio_util::sync::CancellationToken,
     ) -> Option<Close> {
         let deadline = Instant::now() + Duration::from_millis(l::HELLO_DEADLINE_MS);
-        let accepted = tokio::time::timeout_at(deadline, connection.accept_bi()).await;
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Err(Close::GoingAway),
+            accepted = timeout_at(deadline, connection.accept_bi()) => accepted.map_err(|_| Close::HelloLate),
+        };
         let (send, recv) = match accepted {
             Ok(Ok(streams)) => streams,
             Ok(Err(_)) => return None,
-            Err(_) => {
-                close(&connection, Close::HelloLate);
-                return Some(Close::HelloLate);
+            Err(why) => {
+                close(&connection, why);
+                return Some(why);
             }
         };
         let (reports, inbox) = mpsc::channel(EVENTS);
@@ -88,17 +96,19 @@ impl<Q: Queue> Call<Q> {
             number: None,
             tasks: JoinSet::new(),
             reports,
+            intake: Arc::new(Semaphore::new(l::INTAKE_PER_CONNECTION_KIB as usize)),
             reserved: BTreeMap::new(),
             shown: BTreeSet::new(),
             told: BTreeSet::new(),
             carried: BTreeMap::new(),
         };
-        let control = (FrameSender::new(send, CONTROL_PRIORITY), FrameReceiver::new(recv));
-        let why = call.run(control, inbox, deadline, shutdown).await;
+        let mut speech = Speech::start(FrameSender::new(send, CONTROL_PRIORITY));
+        let why = call.run(&mut speech, FrameReceiver::new(recv), inbox, deadline, shutdown).await;
         if let Some(number) = call.number {
             call.hub.end(number);
         }
         if let Some(why) = why {
+            speech.end().await;
             close(&call.connection, why);
         }
         why
@@ -106,7 +116,8 @@ impl<Q: Queue> Call<Q> {
 
     async fn run(
         &mut self,
-        (mut send, mut recv): (FrameSender, FrameReceiver),
+        speech: &mut Speech,
+        mut recv: FrameReceiver,
         mut inbox: mpsc::Receiver<Report>,
         hello_by: Instant,
         shutdown: tokio_util::sync::CancellationToken,
@@ -119,31 +130,7 @@ impl<Q: Queue> Call<Q> {
             let event = tokio::select! {
                 biased;
                 () = line.close.notified() => Event::Close(line.why()),
-                report = inbox.recv() => match self.report(report?) {
-                    Ok(Some(event)) => event,
-                    Ok(None) => continue,
-                    Err(why) => return Some(why),
-                },
-                frame = recv.next(), if self.session.reads_control() => match frame {
-                    Ok(Some(kind)) => {
-                        self.note_stored(&kind);
-                        Event::Control(kind)
-                    }
-                    Ok(None) | Err(FrameFault::Lost(_) | FrameFault::Reset(_)) => return None,
-                    Err(_) => return Some(Close::Protocol),
-                },
-                stream = self.connection.accept_uni(), if self.session.reads_transfers() => {
-                    self.take_in(FrameReceiver::new(stream.ok()?));
-                    continue;
-                }
-                () = line.wake.notified() => Event::Wake,
-                () = line.receipts.notified() => Event::WakeReceipts,
-                () = line.bundles.notified() => Event::WakeBundles,
                 () = line.recheck.notified() => self.recheck(),
-                () = sleep_until(hello_by), if hello_due => {
-                    hello_due = false;
-                    Event::HelloDeadline
-                }
                 () = sleep_until(expiry) => {
                     expiry = self.expiry();
                     if self.admitted.not_after_ms() <= self.hub.now_ms() {
@@ -159,9 +146,37 @@ impl<Q: Queue> Call<Q> {
                 () = sleep_until(leave_by.unwrap_or(hello_by)), if leave_by.is_some() => {
                     return Some(Close::GoingAway);
                 }
+                () = speech.hand_over(), if speech.waits() => continue,
+                report = inbox.recv() => match self.report(report?) {
+                    Ok(Some(event)) => event,
+                    Ok(None) => continue,
+                    Err(why) => return Some(why),
+                },
                 Some(_) = self.tasks.join_next() => continue,
+                // A device that asks faster than the store answers waits in its own stream.
+                frame = recv.next(), if self.session.reads_control() && self.tasks.len() < l::SESSION_TASKS_MAX => match frame {
+                    Ok(Some(kind)) => {
+                        self.note_stored(&kind);
+                        Event::Control(kind)
+                    }
+                    Ok(None) | Err(FrameFault::Lost(_) | FrameFault::Reset(_)) => return None,
+                    Err(_) => return Some(Close::Protocol),
+                },
+                stream = self.connection.accept_uni(),
+                    if self.session.reads_transfers() && self.tasks.len() < l::SESSION_TASKS_MAX =>
+                {
+                    self.take_in(FrameReceiver::new(stream.ok()?));
+                    continue;
+                }
+                () = line.wake.notified() => Event::Wake,
+                () = line.receipts.notified() => Event::WakeReceipts,
+                () = line.bundles.notified() => Event::WakeBundles(line.published()),
+                () = sleep_until(hello_by), if hello_due => {
+                    hello_due = false;
+                    Event::HelloDeadline
+                }
             };
-            if let Some(why) = self.carry_out(event, &mut inbox, &mut send).await {
+            if let Some(why) = self.carry_out(event, &mut inbox, speech).await {
                 return why;
             }
         }
@@ -172,7 +187,7 @@ impl<Q: Queue> Call<Q> {
         &mut self,
         event: Event,
         inbox: &mut mpsc::Receiver<Report>,
-        send: &mut FrameSender,
+        speech: &mut Speech,
     ) -> Option<Option<Close>> {
         let mut actions = self.session.handle(event);
         while let Ok(report) = inbox.try_recv() {
@@ -191,16 +206,20 @@ impl<Q: Queue> Call<Q> {
                     {
                         drop(self.release(&id)); // refused by the session itself: it never reached the store
                     }
-                    self.show_signers(&kind, send).await;
-                    if send.send(kind).await.is_err() {
-                        return Some(None);
+                    let told = self.show_signers(&kind, speech).await;
+                    if told.and_then(|()| speech.say(kind)).is_err() {
+                        return Some(Some(Close::TooSlow));
                     }
                 }
                 Action::Open { mailboxes, hello } => {
                     for kind in self.open(&mailboxes, &hello).await {
-                        if send.send(kind).await.is_err() {
-                            return Some(None);
+                        if speech.say(kind).is_err() {
+                            return Some(Some(Close::TooSlow));
                         }
+                    }
+                    // Trust may have changed while the device was greeted, before anybody could tell us.
+                    if let Event::Close(why) = self.recheck() {
+                        return Some(Some(why));
                     }
                 }
                 Action::Close(why) => return Some(Some(why)),
@@ -241,19 +260,18 @@ impl<Q: Queue> Call<Q> {
     }
 
     /// Certificates ahead of the receipts they judge ([P-41]): the control stream keeps its order, so once is enough.
-    async fn show_signers(&mut self, kind: &Kind, send: &mut FrameSender) {
-        let Kind::Receipts(receipts) = kind else { return };
-        for receipt in &receipts.receipts {
-            let Ok(key) = KeyId::try_from(&receipt.signer_key_id[..]) else { continue };
-            if self.told.contains(&key) {
-                continue;
+    async fn show_signers(&mut self, kind: &Kind, speech: &mut Speech) -> Result<(), Unread> {
+        for key in signers(kind) {
+            if key == self.hub.signer_key() || self.told.contains(&key) {
+                continue; // the relay's own of today came with Welcome
             }
             let leaf = self.hub.noted(self.hub.queue().leaf(key).await).ok().flatten();
             if let Some(leaf) = leaf {
-                send.send(Kind::SigningLeaf(leaf)).await.ok(); // a lost connection shows at the next frame
+                speech.say(Kind::SigningLeaf(leaf))?;
                 self.told.insert(key);
             }
         }
+        Ok(())
     }
 
     /// A device that stored an envelope holds the certificate that came with it.
@@ -311,7 +329,7 @@ impl<Q: Queue> Call<Q> {
     }
 
     fn take_in(&mut self, stream: FrameReceiver) {
-        let intake = Intake { stream, budget: Arc::clone(self.hub.incoming()) };
+        let intake = Intake { stream, own: Arc::clone(&self.intake), all: Arc::clone(self.hub.incoming()) };
         let reports = self.reports.clone();
         self.tasks.spawn(async move {
             let report = match intake.receive().await {
@@ -351,11 +369,8 @@ impl<Q: Queue> Call<Q> {
                 self.report_all(answers(id, answer));
             }
             Action::AddWraps(id, wraps) => self.add_wraps(id, wraps),
-            Action::Note(receipts) => self.beside(async move { Some(note(hub, receipts).await) }),
-            Action::Forget(ids) => self.beside(async move {
-                hub.noted(hub.queue().forget(device, ids.clone()).await).ok()?;
-                Some(Event::Forgotten(ids))
-            }),
+            Action::Note(receipts) => self.beside(async move { Some(note(hub, device, receipts).await) }),
+            Action::Forget(ids) => self.beside(forget(hub, device, ids)),
             Action::KeepBundle(bundle) => {
                 let reports = self.reports.clone();
                 self.tasks.spawn(async move {
@@ -403,8 +418,10 @@ impl<Q: Queue> Call<Q> {
         let id = transfer.facts.message_id;
         let reserved = self.release(&id);
         self.tasks.spawn(async move {
-            let answer = hub.submit(device, *transfer).await;
+            // On its own: what is committed wakes its recipients even when this session is gone.
+            let submitted = tokio::spawn(async move { hub.submit(device, *transfer).await }).await;
             drop(reserved); // the store holds the bytes now
+            let Ok(answer) = submitted else { return };
             for event in answers(id, answer) {
                 reports.send(Report::Event(event)).await.ok(); // the loop is gone: so is the session
             }

@@ -1,20 +1,25 @@
 //! Errands of a session: what runs beside its loop against hub and queue, and the events that come of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::task::JoinSet;
+use tokio::time::sleep;
 use valise_certs::signer::verify_signer;
 use valise_proto::kinds::Precedence;
 use valise_proto::limits as l;
 use valise_proto::names::{DeviceId, MessageId};
 use valise_proto::receipt::SignedReceipt;
-use valise_proto::session::Close;
 use valise_proto::session::relay::{Event, Offer};
-use valise_proto::wire;
+use valise_proto::session::{Close, ReceiptId};
+use valise_proto::signing::KeyId;
+use valise_proto::wire::{self, frame::Kind};
 
 use crate::hub::{Answer, Hub};
-use crate::queue::{Entry, Queue};
+use crate::queue::{Entry, Queue, QueueError};
+
+/// Pause before a full disk is tried again.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// An entry as the session knows it.
 pub fn offer(entry: &Entry) -> Offer {
@@ -43,32 +48,66 @@ pub fn answers(id: MessageId, answer: Answer) -> Vec<Event> {
 pub async fn judge_leaf<Q: Queue>(hub: &Hub<Q>, device: &DeviceId, leaf: wire::SigningLeaf) -> Event {
     let signer = match verify_signer(&leaf.leaf, &leaf.issuer, &hub.trust(), hub.now_ms()) {
         Ok(signer) if signer.device() == Some(device) => signer,
-        Ok(_) => return Event::LeafJudged(false),
+        Ok(_) => return Event::LeafJudged(None),
         Err(fault) => {
             tracing::warn!(event = "signing-certificate-refused", party = %device.party, code = fault.code());
-            return Event::LeafJudged(false);
+            return Event::LeafJudged(None);
         }
     };
     let kept = hub.queue().keep_leaf(signer.key_id(), leaf).await;
     match hub.noted(kept) {
-        Ok(()) => Event::LeafJudged(true),
+        Ok(()) => Event::LeafJudged(Some(signer.key_id())),
         Err(_) => Event::Close(Close::OurFault),
     }
 }
 
-/// All at once, so that they share a commit.
-pub async fn note<Q: Queue>(hub: Arc<Hub<Q>>, receipts: Vec<SignedReceipt>) -> Event {
-    let mut notes = JoinSet::new();
-    for receipt in receipts {
-        let hub = Arc::clone(&hub);
-        notes.spawn(async move { hub.note(receipt).await });
-    }
+/// All at once, so that they share a commit. What finds the disk full is tried again: the device waits for its answer.
+pub async fn note<Q: Queue>(hub: Arc<Hub<Q>>, device: DeviceId, receipts: Vec<SignedReceipt>) -> Event {
+    let notes: Vec<_> = receipts
+        .into_iter()
+        .map(|receipt| {
+            let (hub, device) = (Arc::clone(&hub), device.clone());
+            // On its own: what is committed is told to the author even when this session is gone.
+            tokio::spawn(async move {
+                loop {
+                    match hub.note(&device, receipt.clone()).await {
+                        Err(QueueError::Full) => sleep(FULL_PAUSE).await,
+                        Err(_) => return None,
+                        Ok(noted) => return noted,
+                    }
+                }
+            })
+        })
+        .collect();
     let (mut ids, mut settled) = (Vec::new(), Vec::new());
-    while let Some(noted) = notes.join_next().await {
-        if let Ok(Some((id, number))) = noted {
+    for noted in notes {
+        if let Ok(Some((id, number))) = noted.await {
             ids.push(id);
             settled.extend(number);
         }
     }
     Event::Noted(ids, settled)
+}
+
+/// Forgets receipts that the device holds.
+pub async fn forget<Q: Queue>(hub: Arc<Hub<Q>>, device: DeviceId, ids: Vec<ReceiptId>) -> Option<Event> {
+    loop {
+        match hub.noted(hub.queue().forget(device.clone(), ids.clone()).await) {
+            Ok(()) => return Some(Event::Forgotten(ids)),
+            Err(QueueError::Full) => sleep(FULL_PAUSE).await,
+            Err(_) => return None,
+        }
+    }
+}
+
+/// The keys that signed the receipts in a frame.
+pub fn signers(kind: &Kind) -> Vec<KeyId> {
+    let receipts: Vec<&wire::SignedReceipt> = match kind {
+        Kind::Receipts(receipts) => receipts.receipts.iter().collect(),
+        Kind::Acceptances(acceptances) => {
+            acceptances.accepted.iter().filter_map(|a| a.relayed.as_ref()).collect()
+        }
+        _ => Vec::new(), // a refusal is signed now, with today's key
+    };
+    receipts.iter().filter_map(|receipt| KeyId::try_from(&receipt.signer_key_id[..]).ok()).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! Holds the router's lock only between awaits. Never reads an envelope beyond its header.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore};
+use valise_certs::leaf::Leaf;
+use valise_certs::profile::Entity;
 use valise_certs::signer::verify_signer;
 use valise_certs::trust::Trust;
 use valise_host::clock::Clock;
@@ -39,8 +41,9 @@ pub struct Line {
     pub wake: Notify,
     /// Receipts may wait.
     pub receipts: Notify,
-    /// Bundles may wait.
+    /// Mailboxes published bundles.
     pub bundles: Notify,
+    published: Mutex<BTreeSet<Mailbox>>,
     /// Papers and roster are to be looked at again.
     pub recheck: Notify,
     /// The session is to close.
@@ -52,6 +55,11 @@ impl Line {
     /// Why the session is to close.
     pub fn why(&self) -> Close {
         locked(&self.why).unwrap_or(Close::Done)
+    }
+
+    /// Mailboxes that published since this was last asked.
+    pub fn published(&self) -> Vec<Mailbox> {
+        std::mem::take(&mut *locked(&self.published)).into_iter().collect()
     }
 
     fn close(&self, why: Close) {
@@ -80,6 +88,7 @@ pub struct Hub<Q> {
     router: Mutex<Router>,
     lines: Mutex<HashMap<SessionNo, Arc<Line>>>,
     trust: ArcSwap<Trust>,
+    taking_roster: Mutex<()>,
     kept_roster: PathBuf,
     clock: Arc<dyn Clock>,
     stamp: Arc<dyn Stamp>,
@@ -118,6 +127,7 @@ impl<Q: Queue> Hub<Q> {
             router: Mutex::default(),
             lines: Mutex::default(),
             trust: ArcSwap::from_pointee(parts.trust),
+            taking_roster: Mutex::default(),
             kept_roster: parts.kept_roster,
             clock: parts.clock,
             stamp: parts.stamp,
@@ -200,7 +210,13 @@ impl<Q: Queue> Hub<Q> {
             let (session, tell): (SessionNo, fn(&Line)) = match action {
                 Action::Wake(session) => (session, |line| line.wake.notify_one()),
                 Action::WakeReceipts(session) => (session, |line| line.receipts.notify_one()),
-                Action::WakeBundles(session) => (session, |line| line.bundles.notify_one()),
+                Action::WakeBundles(session, mailbox) => {
+                    if let Some(line) = lines.get(&session) {
+                        locked(&line.published).insert(mailbox);
+                        line.bundles.notify_one();
+                    }
+                    continue;
+                }
                 Action::Recheck(session) => (session, |line| line.recheck.notify_one()),
                 Action::Close(session, why) => {
                     if let Some(line) = lines.get(&session) {
@@ -227,9 +243,9 @@ impl<Q: Queue> Hub<Q> {
     pub async fn submit(&self, submitter: DeviceId, transfer: Transfer) -> Answer {
         let now_ms = self.now_ms();
         let verdict = router::judge(&transfer.facts, self.trust.load().roster(), now_ms);
-        let (allowed, denied) = match verdict {
+        let allowed = match verdict {
             Verdict::Refuse(refusal) => return self.refuse_all(&transfer, refusal),
-            Verdict::Queue { allowed, denied } => (allowed, denied),
+            Verdict::Queue { allowed, .. } => allowed,
         };
         let (facts, hash) = (transfer.facts.clone(), transfer.header.hash());
         let wrapped: Vec<Mailbox> = transfer.wraps.iter().map(|(mailbox, _)| mailbox.clone()).collect();
@@ -243,7 +259,7 @@ impl<Q: Queue> Hub<Q> {
             now_ms,
         };
         match self.noted(self.queue.enqueue(submission).await) {
-            Ok(Placed::Stored { sequence, relayed, .. }) => {
+            Ok(Placed::Stored { sequence, relayed, denied, .. }) => {
                 self.route(Event::Queued(wrapped));
                 let denied = self.denials(&facts, hash, sequence, denied);
                 Answer { outcome: Ok(vec![relayed]), denied }
@@ -317,20 +333,39 @@ impl<Q: Queue> Hub<Q> {
         }
     }
 
-    /// Keeps a statement for its author. Gives its id once it need not be sent again, and the number it settled.
-    pub async fn note(&self, receipt: SignedReceipt) -> Option<(ReceiptId, Option<u64>)> {
+    /// Keeps a statement for its author, if the device's signature holds: a false one would use up its place. Gives
+    /// its id once it need not be sent again, and the number it settled; a full disk is told.
+    pub async fn note(
+        &self,
+        device: &DeviceId,
+        receipt: SignedReceipt,
+    ) -> Result<Option<(ReceiptId, Option<u64>)>, QueueError> {
         let id = receipt.id();
-        let claim = receipt.claim().ok()?;
-        let Speaker::Mailbox(mailbox) = claim.by else { return None };
-        match self.noted(self.queue.note(claim.sequence, mailbox, receipt).await) {
-            Ok(Noted::Kept { author }) => self.route(Event::ReceiptFor(author)),
-            Ok(Noted::Known) => {}
-            Ok(Noted::Groundless) => {
+        let Some(claim) = self.verified(device, &receipt).await? else {
+            tracing::warn!(event = "receipt-not-signed", party = %device.party);
+            return Ok(Some((id, None)));
+        };
+        let Speaker::Mailbox(mailbox) = claim.by else { return Ok(None) };
+        match self.noted(self.queue.note(claim.sequence, mailbox, receipt).await)? {
+            Noted::Kept { author } | Noted::Known { author } => self.route(Event::ReceiptFor(author)),
+            Noted::Groundless => {
                 tracing::warn!(event = "receipt-groundless", sequence = claim.sequence, kind = %claim.kind);
+                return Ok(Some((id, None)));
             }
-            Err(_) => return None,
         }
-        Some((id, claim.kind.settles().then_some(claim.sequence)))
+        Ok(Some((id, claim.kind.settles().then_some(claim.sequence))))
+    }
+
+    /// What a device states under a key that was shown as its own.
+    async fn verified(
+        &self,
+        device: &DeviceId,
+        receipt: &SignedReceipt,
+    ) -> Result<Option<Receipt>, QueueError> {
+        let Some(leaf) = self.noted(self.queue.leaf(receipt.signer()).await)? else { return Ok(None) };
+        let Ok(read) = Leaf::read(&leaf.leaf) else { return Ok(None) };
+        let own = matches!(read.entity(), Entity::Device { device: signer, .. } if signer == device);
+        Ok(if own { receipt.verify(read.key()).ok() } else { None })
     }
 
     /// Keeps a bundle whose signer is the device that brought it ([P-46]).
@@ -346,9 +381,13 @@ impl<Q: Queue> Hub<Q> {
         if signer.device() != Some(device) || claim.mailbox.party() != device.party {
             return Err(Close::BadIdentity);
         }
+        let held = self.noted(self.queue.bundle(claim.mailbox.clone()).await).map_err(|_| Close::OurFault)?;
+        if held.is_some_and(|(held, _)| held >= claim.batch_no) {
+            return Ok((claim.mailbox, claim.batch_no)); // nothing new: nobody is woken
+        }
         let kept = self.queue.keep_bundle(claim.mailbox.clone(), claim.batch_no, bundle).await;
         let newest = self.noted(kept).map_err(|_| Close::OurFault)?;
-        self.route(Event::BundlePublished);
+        self.route(Event::BundlePublished(claim.mailbox.clone()));
         Ok((claim.mailbox, newest))
     }
 
@@ -371,6 +410,8 @@ impl<Q: Queue> Hub<Q> {
     /// Takes a roster that a device holds and we lack; kept on disk before it is in force ([P-48]).
     pub fn take_roster(&self, roster: &SignedRoster) {
         let bytes: Bytes = roster.to_bytes();
+        // One after another: of two that come at once the higher must stay.
+        let _one = locked(&self.taking_roster);
         match self.trust.load().with_newer_roster(bytes.clone(), self.now_ms()) {
             Ok(None) => {}
             Ok(Some(newer)) => {
@@ -390,9 +431,9 @@ impl<Q: Queue> Hub<Q> {
     pub async fn expire(&self) {
         loop {
             let ended = self.queue.expire(self.now_ms(), EXPIRE_BATCH).await;
-            let Ok(authors) = self.noted(ended) else { return };
-            let more = authors.len() == EXPIRE_BATCH;
-            authors.into_iter().for_each(|author| self.route(Event::ReceiptFor(author)));
+            let Ok(ended) = self.noted(ended) else { return };
+            let more = ended.entries == EXPIRE_BATCH;
+            ended.authors.into_iter().for_each(|author| self.route(Event::ReceiptFor(author)));
             if !more {
                 return;
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use valise_host::framing::{FrameFault, FrameReceiver};
-use valise_proto::limits::SEGMENT_DEADLINE_MS;
+use valise_proto::limits::{HEADER_MAX, SEGMENT_DEADLINE_MS, TRANSFER_RATE_MIN, WRAP_MAX};
 use valise_proto::session::Close;
 use valise_proto::transfer::{Joiner, Step, Transfer};
 use valise_proto::wire::frame::Kind;
@@ -17,7 +17,8 @@ use valise_proto::wire::frame::Kind;
 /// Memory held for a submission until the store has it.
 #[derive(Debug)]
 pub struct Reserved {
-    _permit: OwnedSemaphorePermit,
+    _own: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
 }
 
 /// A submission that came whole.
@@ -34,8 +35,10 @@ pub struct Received {
 pub struct Intake {
     /// Where frames come from.
     pub stream: FrameReceiver,
-    /// KiB that may be on their way in at once, over all connections.
-    pub budget: Arc<Semaphore>,
+    /// KiB that may be on their way in at once on this connection.
+    pub own: Arc<Semaphore>,
+    /// The same, over all connections.
+    pub all: Arc<Semaphore>,
 }
 
 impl Intake {
@@ -47,19 +50,24 @@ impl Intake {
             return Err(Close::Protocol); // a device proves nothing about acceptance
         }
         let mut joiner = Joiner::begin(begin).map_err(|_| Close::Protocol)?;
-        let kib = u32::try_from(joiner.declared_bytes().div_ceil(1024)).map_err(|_| Close::Protocol)?;
-        let budget = Arc::clone(&self.budget);
-        // The semaphore is never closed: it lives as long as the relay.
-        let Ok(permit) = budget.acquire_many_owned(kib).await else { return Ok(None) };
-        loop {
-            let Some(kind) = self.frame().await? else { return Ok(None) };
-            match joiner.push(kind).map_err(|_| Close::Protocol)? {
-                Step::More(more) => joiner = more,
-                Step::Whole(transfer) => {
-                    return Ok(Some(Received { transfer, reserved: Reserved { _permit: permit } }));
+        let bytes = held_bytes(&joiner);
+        let kib = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Close::Protocol)?;
+        // One connection cannot take what all share. The semaphores live as long as session and relay.
+        let Ok(own) = Arc::clone(&self.own).acquire_many_owned(kib).await else { return Ok(None) };
+        let Ok(all) = Arc::clone(&self.all).acquire_many_owned(kib).await else { return Ok(None) };
+        let longest =
+            Duration::from_millis(SEGMENT_DEADLINE_MS) + Duration::from_secs(bytes / TRANSFER_RATE_MIN);
+        let whole = async {
+            loop {
+                let Some(kind) = self.frame().await? else { return Ok(None) };
+                match joiner.push(kind).map_err(|_| Close::Protocol)? {
+                    Step::More(more) => joiner = more,
+                    Step::Whole(transfer) => return Ok(Some(transfer)),
                 }
             }
-        }
+        };
+        let transfer = timeout(longest, whole).await.map_err(|_| Close::TooSlow)??;
+        Ok(transfer.map(|transfer| Received { transfer, reserved: Reserved { _own: own, _all: all } }))
     }
 
     async fn frame(&mut self) -> Result<Option<Kind>, Close> {
@@ -70,4 +78,10 @@ impl Intake {
             Ok(Err(_)) => Ok(None),
         }
     }
+}
+
+/// What a submission holds in memory: ciphertext, header, and a wrap for each recipient.
+fn held_bytes(joiner: &Joiner) -> u64 {
+    let beside = HEADER_MAX + joiner.facts().recipients.len() * WRAP_MAX;
+    joiner.declared_bytes() + beside as u64
 }

@@ -20,6 +20,9 @@ use crate::queue::Queue;
 /// From the first packet to a finished handshake: three round trips on a satellite, with losses.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Handshakes at once: the whole federation coming back, and no crowd of strangers beyond that.
+const HANDSHAKES_MAX: usize = 256;
+
 /// What the listener may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Doors {
@@ -48,7 +51,7 @@ pub async fn listen<Q: Queue>(
                 None => break,
             },
         };
-        if calls.len() >= doors.connections {
+        if calls.len() >= doors.connections || pending.load(Ordering::Relaxed) >= HANDSHAKES_MAX {
             incoming.refuse();
             continue;
         }

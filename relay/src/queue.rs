@@ -51,6 +51,8 @@ pub enum Placed {
         relayed: SignedReceipt,
         /// Whether this submission stored it.
         fresh: bool,
+        /// Recipients of the header that have no entry: refused at the first submission, whatever is allowed now.
+        denied: Vec<Mailbox>,
     },
     /// The same device used the id before for other bytes.
     IdReused,
@@ -94,9 +96,21 @@ pub enum Noted {
         author: DeviceId,
     },
     /// The same statement had been kept before.
-    Known,
+    Known {
+        /// To be told again: the first telling may have been cut off.
+        author: DeviceId,
+    },
     /// No envelope was accepted in the other direction: the receipt has no ground.
     Groundless,
+}
+
+/// What the clock ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Devices to be told.
+    pub authors: Vec<DeviceId>,
+    /// How many entries.
+    pub entries: usize,
 }
 
 /// An entry that may be handed out now.
@@ -188,7 +202,7 @@ pub trait Queue: Send + Sync + 'static {
 
     /// Ends what is past its time at `now_ms`, at most `max` entries, with signed receipts; the authors to be told.
     /// Forgets, as many at most, envelopes that ended and are so old that no replay of them would be taken.
-    fn expire(&self, now_ms: u64, max: usize) -> impl Future<Output = Answer<Vec<DeviceId>>> + Send;
+    fn expire(&self, now_ms: u64, max: usize) -> impl Future<Output = Answer<Ended>> + Send;
 
     /// The next entries of a mailbox by precedence, then number, without those in `skip` and the expired.
     fn next(

@@ -33,14 +33,14 @@ pub enum Event {
     Queued(Vec<Mailbox>),
     /// A receipt for a device became durable.
     ReceiptFor(DeviceId),
-    /// Some mailbox published a newer bundle.
-    BundlePublished,
+    /// A mailbox published a newer bundle.
+    BundlePublished(Mailbox),
     /// Another roster is in force.
     RosterChanged,
 }
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
     /// Close this session.
     Close(SessionNo, Close),
@@ -48,8 +48,8 @@ pub enum Action {
     Wake(SessionNo),
     /// There may be receipts for this session's device.
     WakeReceipts(SessionNo),
-    /// There may be a bundle this session wants.
-    WakeBundles(SessionNo),
+    /// This mailbox published a bundle that the session may want.
+    WakeBundles(SessionNo, Mailbox),
     /// This session's papers are to be judged again, and the roster handed over.
     Recheck(SessionNo),
 }
@@ -71,9 +71,9 @@ pub enum Verdict {
 /// Who is connected.
 #[derive(Debug, Default)]
 pub struct Router {
-    sessions: BTreeMap<SessionNo, DeviceId>,
+    sessions: BTreeMap<SessionNo, (DeviceId, Vec<Mailbox>)>,
     devices: BTreeMap<DeviceId, SessionNo>,
-    // One device per mailbox takes its mail: the one that greeted last.
+    // One device per mailbox takes its mail: the one that greeted last and is still here.
     mailboxes: BTreeMap<Mailbox, SessionNo>,
 }
 
@@ -82,15 +82,7 @@ impl Router {
     pub fn handle(&mut self, event: Event) -> Vec<Action> {
         match event {
             Event::Opened { session, device, mailboxes } => self.opened(session, device, mailboxes),
-            Event::Ended(session) => {
-                if let Some(device) = self.sessions.remove(&session) {
-                    if self.devices.get(&device) == Some(&session) {
-                        self.devices.remove(&device);
-                    }
-                    self.mailboxes.retain(|_, holder| *holder != session);
-                }
-                Vec::new()
-            }
+            Event::Ended(session) => self.ended(session),
             Event::Queued(mailboxes) => {
                 let mut holders: Vec<_> = mailboxes.iter().filter_map(|m| self.mailboxes.get(m)).collect();
                 holders.sort_unstable();
@@ -100,8 +92,8 @@ impl Router {
             Event::ReceiptFor(device) => {
                 self.devices.get(&device).map(|session| Action::WakeReceipts(*session)).into_iter().collect()
             }
-            Event::BundlePublished => {
-                self.sessions.keys().map(|session| Action::WakeBundles(*session)).collect()
+            Event::BundlePublished(mailbox) => {
+                self.sessions.keys().map(|session| Action::WakeBundles(*session, mailbox.clone())).collect()
             }
             Event::RosterChanged => self.sessions.keys().map(|session| Action::Recheck(*session)).collect(),
         }
@@ -109,12 +101,37 @@ impl Router {
 
     /// A second session of the same device supersedes the first ([P-19]).
     fn opened(&mut self, session: SessionNo, device: DeviceId, mailboxes: Vec<Mailbox>) -> Vec<Action> {
-        let earlier = self.devices.insert(device.clone(), session);
-        self.sessions.insert(session, device);
-        for mailbox in mailboxes {
-            self.mailboxes.insert(mailbox, session);
+        for mailbox in &mailboxes {
+            self.mailboxes.insert(mailbox.clone(), session);
         }
+        let earlier = self.devices.insert(device.clone(), session);
+        self.sessions.insert(session, (device, mailboxes));
         earlier.map(|earlier| Action::Close(earlier, Close::Superseded)).into_iter().collect()
+    }
+
+    /// The mailboxes of a session that ended go to another that takes their mail, if there is one.
+    fn ended(&mut self, session: SessionNo) -> Vec<Action> {
+        let Some((device, mailboxes)) = self.sessions.remove(&session) else { return Vec::new() };
+        if self.devices.get(&device) == Some(&session) {
+            self.devices.remove(&device);
+        }
+        let mut heirs = Vec::new();
+        for mailbox in mailboxes {
+            if self.mailboxes.get(&mailbox) != Some(&session) {
+                continue;
+            }
+            let heir = self.sessions.iter().rev().find(|(_, (_, theirs))| theirs.contains(&mailbox));
+            match heir.map(|(heir, _)| *heir) {
+                Some(heir) => {
+                    self.mailboxes.insert(mailbox, heir);
+                    heirs.push(Action::Wake(heir));
+                }
+                None => {
+                    self.mailboxes.remove(&mailbox);
+                }
+            }
+        }
+        heirs
     }
 
     /// How many sessions there are.
@@ -282,6 +299,22 @@ mod tests {
     }
 
     #[test]
+    fn a_mailbox_falls_back_to_the_device_that_is_still_here() {
+        let mut router = Router::default();
+        let gw = |session, name| Event::Opened {
+            session,
+            device: device("fr", name),
+            mailboxes: vec![mailbox("fr")],
+        };
+        router.handle(gw(1, "gw1"));
+        router.handle(gw(2, "gw2"));
+        assert_eq!(router.handle(Event::Queued(vec![mailbox("fr")])), [Action::Wake(2)]);
+        assert_eq!(router.handle(Event::Ended(2)), [Action::Wake(1)]);
+        assert_eq!(router.handle(Event::Queued(vec![mailbox("fr")])), [Action::Wake(1)]);
+        assert_eq!(router.handle(Event::Ended(1)), []);
+    }
+
+    #[test]
     fn only_those_concerned_are_woken() {
         let mut router = Router::default();
         router.handle(opened(1, "fr"));
@@ -290,6 +323,8 @@ mod tests {
         assert_eq!(router.handle(Event::ReceiptFor(device("fr", "gw1"))), [Action::WakeReceipts(1)]);
         assert_eq!(router.handle(Event::ReceiptFor(device("fr", "gw9"))), []);
         assert_eq!(router.handle(Event::RosterChanged), [Action::Recheck(1), Action::Recheck(2)]);
+        let published = router.handle(Event::BundlePublished(mailbox("br")));
+        assert_eq!(published, [1, 2].map(|session| Action::WakeBundles(session, mailbox("br"))));
         router.handle(Event::Ended(2));
         assert_eq!(router.handle(Event::Queued(vec![mailbox("br")])), []);
     }

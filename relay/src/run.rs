@@ -38,6 +38,8 @@ use crate::stamp::RelayStamp;
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// How often the state of papers and lists is logged when it needs a person.
 const REMIND_EVERY: Duration = Duration::from_secs(3600);
+/// For the sessions to leave; a little more than they take themselves.
+const LEAVE_WAIT: Duration = Duration::from_secs(5);
 /// After the sessions have left: for the last close frames to go out.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
@@ -61,6 +63,16 @@ pub enum RunError {
     /// Papers, roster or lists cannot be used.
     #[error("{0}; {help}", help = .0.help())]
     Papers(#[from] PaperFault),
+    /// The roster that was kept cannot be used, and it is the newer one.
+    #[error(
+        "the roster kept in {path} cannot be used ({fault}); install a newer roster file, or restore this one"
+    )]
+    KeptRoster {
+        /// The file beside the store.
+        path: PathBuf,
+        /// Why not.
+        fault: PaperFault,
+    },
     /// The key is not the one of the certificate.
     #[error("{path} is not the key of the receipt-signing certificate; configure the key that belongs to it")]
     SigningKey {
@@ -91,8 +103,9 @@ impl RunError {
     pub fn exit(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Read { .. } | Self::SigningKey { .. } => ExitCode::InvalidInput,
-            Self::Key(_) => ExitCode::LocalPermission,
-            Self::Papers(_) => ExitCode::NotTrusted,
+            Self::Key(error) => error.exit(),
+            Self::Papers(PaperFault::TrustUnreadable { .. }) => ExitCode::InvalidInput,
+            Self::Papers(_) | Self::KeptRoster { .. } => ExitCode::NotTrusted,
             Self::Store(_) | Self::Queue(_) => ExitCode::Store,
             Self::Listen { .. } | Self::System(_) => ExitCode::Internal,
         }
@@ -120,10 +133,11 @@ fn papers(config: &RelayConfig, now_ms: u64) -> Result<Papers, RunError> {
     let files = TrustFiles::read(&config.trust.root, &config.trust.roster, &config.trust.crl_dir)?;
     let mut trust = Trust::new(&files, now_ms)?;
     let kept_roster = config.store.path.with_extension("roster");
-    if kept_roster.exists()
-        && let Some(newer) = trust.with_newer_roster(read(&kept_roster)?.into(), now_ms)?
-    {
-        trust = newer;
+    if kept_roster.exists() {
+        let fault = |fault| RunError::KeptRoster { path: kept_roster.clone(), fault };
+        if let Some(newer) = trust.with_kept_roster(read(&kept_roster)?.into(), now_ms).map_err(fault)? {
+            trust = newer;
+        }
     }
     let key = load_private_key(&config.tls.key)?;
     let tls = TlsPapers::new(&read(&config.tls.cert)?, &key)?;
@@ -195,7 +209,7 @@ pub async fn run(path: &Path) -> Result<(), RunError> {
     hub.drain();
     stop.cancel();
     // Each session leaves by its own deadline; then the endpoint says its last words.
-    listening.await.ok();
+    tokio::time::timeout(LEAVE_WAIT, listening).await.ok();
     endpoint.close(valise_proto::session::Close::GoingAway.code().into(), b"GOING_AWAY");
     tokio::time::timeout(CLOSE_WAIT, endpoint.wait_idle()).await.ok();
     let queue = hub.queue().clone();

@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::entropy::random;
+use crate::exit::ExitCode;
 
 #[cfg(test)]
 mod tests;
@@ -87,6 +88,19 @@ pub enum KeyFileError {
         /// Why not.
         source: io::Error,
     },
+}
+
+impl KeyFileError {
+    /// How a program ends on it: 4 when permissions are the matter, 11 when the file is.
+    pub fn exit(&self) -> ExitCode {
+        match self {
+            Self::Exposed { .. } | Self::ExposedDir { .. } => ExitCode::LocalPermission,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                ExitCode::LocalPermission
+            }
+            _ => ExitCode::InvalidInput,
+        }
+    }
 }
 
 fn io_fault(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> KeyFileError {

@@ -20,6 +20,7 @@ pub mod keyfile;
 pub mod ledger;
 pub mod logs;
 pub mod rest;
+pub mod speech;
 pub mod transport;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::names::{DeviceId, Mailbox, MessageId};
 use crate::receipt::{SignedReceipt, Speaker};
 use crate::refusal::Refusal;
 use crate::roster::RosterJoiner;
+use crate::signing::KeyId;
 use crate::transfer::{Transfer, check_wrap};
 use crate::wire::{self, frame::Kind};
 
@@ -28,13 +29,15 @@ pub struct RelaySession {
     mailboxes: Vec<Mailbox>,
     deliveries: Window<u64>,
     stored: BTreeSet<u64>,
+    unsendable: BTreeSet<u64>,
     pulling: BTreeSet<Mailbox>,
     again: BTreeSet<Mailbox>,
     receipts: BTreeSet<ReceiptId>,
     pulling_receipts: bool,
     receipts_again: bool,
     wanted: BTreeMap<Mailbox, u64>,
-    submitting: usize,
+    submitting: BTreeSet<MessageId>,
+    signs_with: Option<KeyId>,
     accepted: Vec<wire::Acceptance>,
     roster: RosterJoiner,
 }
@@ -51,13 +54,15 @@ impl RelaySession {
             mailboxes: Vec::new(),
             deliveries: Window::default(),
             stored: BTreeSet::new(),
+            unsendable: BTreeSet::new(),
             pulling: BTreeSet::new(),
             again: BTreeSet::new(),
             receipts: BTreeSet::new(),
             pulling_receipts: false,
             receipts_again: false,
             wanted: BTreeMap::new(),
-            submitting: 0,
+            submitting: BTreeSet::new(),
+            signs_with: None,
             accepted: Vec::new(),
             roster: RosterJoiner::default(),
         }
@@ -120,7 +125,7 @@ impl RelaySession {
 
     /// Whether a draining session has nothing in flight, in either direction ([P-21]).
     fn drained(&self) -> bool {
-        self.state == State::Draining && self.deliveries.is_empty() && self.submitting == 0
+        self.state == State::Draining && self.deliveries.is_empty() && self.submitting.is_empty()
     }
 
     fn control(&mut self, kind: Kind) -> Outcome {
@@ -211,20 +216,22 @@ impl RelaySession {
     fn event(&mut self, event: Event) -> Outcome {
         match event {
             Event::Control(_) => unreachable!("handled before"),
-            Event::LeafJudged(good) => self.judged(good),
+            Event::LeafJudged(key) => self.judged(key),
             Event::HelloDeadline => match self.state {
                 State::AwaitHello | State::AwaitLeaf => Err(Close::HelloLate),
                 _ => Ok(Vec::new()),
             },
             Event::Submitted(transfer) => self.submitted(transfer),
             Event::Accepted(acceptance) => {
-                self.submitting = self.submitting.saturating_sub(1);
+                if let Ok(id) = MessageId::try_from(&acceptance.message_id[..]) {
+                    self.submitting.remove(&id);
+                }
                 self.accepted.push(acceptance);
                 Ok(Vec::new())
             }
             Event::Denied(refusals) => Ok(receipt_frames(refusals).into_iter().map(Action::Send).collect()),
             Event::Refused(id, refusal, statement) => {
-                self.submitting = self.submitting.saturating_sub(1);
+                self.submitting.remove(&id);
                 Ok(vec![refused(id, refusal, statement)])
             }
             Event::Wake => Ok(self.pull_all()),
@@ -238,8 +245,13 @@ impl RelaySession {
             Event::Unsendable(sequence) => {
                 // Skipped for this session: asking again at once would go round in a circle.
                 self.deliveries.end(&sequence);
-                self.stored.insert(sequence);
-                Ok(self.pull_all())
+                self.unsendable.insert(sequence);
+                // So many unreadable ones are no accident of one entry: the queue needs a person.
+                if self.unsendable.len() > l::UNSETTLED_MAX {
+                    Err(Close::OurFault)
+                } else {
+                    Ok(self.pull_all())
+                }
             }
             Event::NotSent(sequence) => {
                 self.deliveries.end(&sequence);
@@ -252,9 +264,12 @@ impl RelaySession {
                 let taken = wire::BundleTaken { mailbox: mailbox.to_string(), batch_no };
                 Ok(vec![Action::Send(Kind::BundleTaken(taken))])
             }
-            Event::WakeBundles => {
-                let find = |(mailbox, have): (&Mailbox, &u64)| Action::FindBundle(mailbox.clone(), *have);
-                Ok(self.wanted.iter().map(find).collect())
+            Event::WakeBundles(published) => {
+                let wanted = published.into_iter().filter_map(|mailbox| {
+                    let have = *self.wanted.get(&mailbox)?;
+                    Some(Action::FindBundle(mailbox, have))
+                });
+                Ok(wanted.collect())
             }
             Event::Bundle(mailbox, batch_no, bundle) => Ok(self.bundle(&mailbox, batch_no, &bundle)),
             Event::Roster(pieces) => {
@@ -268,10 +283,11 @@ impl RelaySession {
         }
     }
 
-    fn judged(&mut self, good: bool) -> Outcome {
-        if self.state != State::Judging || !good {
+    fn judged(&mut self, key: Option<KeyId>) -> Outcome {
+        if self.state != State::Judging || key.is_none() {
             return Err(Close::BadIdentity);
         }
+        self.signs_with = key;
         self.state = State::Live;
         let hello = self.hello.take().expect("Judging comes after Hello");
         let mut actions = vec![Action::Open { mailboxes: self.mailboxes.clone(), hello }];
@@ -280,15 +296,21 @@ impl RelaySession {
         Ok(actions)
     }
 
-    /// The header's author must be the device that TLS named ([P-22]).
+    /// The header's author must be the device that TLS named, and its key the one whose certificate was shown: no
+    /// recipient could judge another ([P-22]).
     fn submitted(&mut self, transfer: Box<Transfer>) -> Outcome {
         let id = transfer.facts.message_id;
-        if transfer.facts.author() != self.device || !self.mailboxes.contains(&transfer.facts.sender) {
+        let facts = &transfer.facts;
+        let own = facts.author() == self.device && self.mailboxes.contains(&facts.sender);
+        if !own || Some(facts.sender_key_id) != self.signs_with {
             return Ok(vec![Action::Refuse(transfer, Refusal::SenderMismatch)]);
         }
         match self.state {
+            State::Live if self.submitting.len() >= l::TRANSFERS_MAX as usize => {
+                Ok(vec![refused(id, Refusal::SlowDown, None)])
+            }
             State::Live => {
-                self.submitting += 1;
+                self.submitting.insert(id);
                 Ok(vec![Action::Submit(transfer)])
             }
             State::Draining => Ok(vec![refused(id, Refusal::Draining, None)]),
@@ -315,7 +337,8 @@ impl RelaySession {
             return None; // a Stored or a settlement asks again
         }
         self.pulling.insert(mailbox.clone());
-        let skip = self.stored.iter().chain(self.deliveries.keys()).copied().collect();
+        let passed = self.stored.iter().chain(&self.unsendable);
+        let skip = passed.chain(self.deliveries.keys()).copied().collect();
         Some(Action::Pull { mailbox: mailbox.clone(), skip, max: l::TRANSFERS_MAX as usize })
     }
 
@@ -324,7 +347,8 @@ impl RelaySession {
         let mut actions = Vec::new();
         for offer in offers {
             let sequence = offer.sequence;
-            let held = self.deliveries.holds(&sequence) || self.stored.contains(&sequence);
+            let passed = self.stored.contains(&sequence) || self.unsendable.contains(&sequence);
+            let held = self.deliveries.holds(&sequence) || passed;
             if self.state == State::Live && !held && self.deliveries.admits(offer.bulk) {
                 self.deliveries.start(sequence, offer.bulk);
                 actions.push(Action::Deliver(mailbox.clone(), offer));

@@ -5,12 +5,16 @@ use super::relay::{self, RelaySession};
 use super::*;
 use crate::header::tests::sample;
 use crate::names::{DeviceId, DeviceName, Mailbox, PartyName, RelayId};
-use crate::signing::SigningKey;
+use crate::signing::{KeyId, SigningKey};
 use crate::transfer::{Joiner, Step, Transfer, end, opening, segment};
 use crate::wire::{self, frame::Kind};
 
 fn gw1_of_fr() -> DeviceId {
     DeviceId { party: PartyName::new("fr").unwrap(), device: DeviceName::new("gw1").unwrap() }
+}
+
+fn key_of_fr() -> KeyId {
+    sample().sender_key_id
 }
 
 fn hub() -> RelayId {
@@ -60,7 +64,7 @@ fn relay_in(state: relay::State) -> RelaySession {
     let steps = [
         relay::Event::Control(Kind::Hello(hello("fr"))),
         relay::Event::Control(Kind::SigningLeaf(Default::default())),
-        relay::Event::LeafJudged(true),
+        relay::Event::LeafJudged(Some(key_of_fr())),
         relay::Event::Offers(Mailbox::new("fr").unwrap(), vec![relay::Offer { sequence: 9, bulk: false }]),
         relay::Event::Submitted(transfer()),
         relay::Event::Drain { retry_after_ms: 1000 },
@@ -84,8 +88,8 @@ fn relay_events() -> Vec<(&'static str, relay::Event)> {
         ("Hello", E::Control(Kind::Hello(hello("fr")))),
         ("Hello of another party", E::Control(Kind::Hello(hello("br")))),
         ("SigningLeaf", E::Control(Kind::SigningLeaf(Default::default()))),
-        ("LeafJudged good", E::LeafJudged(true)),
-        ("LeafJudged bad", E::LeafJudged(false)),
+        ("LeafJudged good", E::LeafJudged(Some(key_of_fr()))),
+        ("LeafJudged bad", E::LeafJudged(None)),
         ("HelloDeadline", E::HelloDeadline),
         ("Submitted", E::Submitted(transfer())),
         ("Wake", E::Wake),
@@ -256,12 +260,37 @@ fn acceptances_in_a_row_share_a_frame() {
 }
 
 #[test]
+fn a_device_cannot_submit_under_a_key_that_it_did_not_show() {
+    let mut session = RelaySession::new(gw1_of_fr());
+    session.handle(relay::Event::Control(Kind::Hello(hello("fr"))));
+    session.handle(relay::Event::Control(Kind::SigningLeaf(Default::default())));
+    session.handle(relay::Event::LeafJudged(Some(KeyId([9; 32]))));
+    let actions = session.handle(relay::Event::Submitted(transfer()));
+    assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Refuse"]);
+}
+
+#[test]
+fn entries_that_cannot_be_read_do_not_close_the_mailbox() {
+    let mut session = relay_in(relay::State::Live);
+    let fr = Mailbox::new("fr").unwrap();
+    session.handle(relay::Event::NotSent(9));
+    for sequence in 100..100 + crate::limits::UNSETTLED_MAX as u64 {
+        session.handle(relay::Event::Offers(fr.clone(), vec![relay::Offer { sequence, bulk: false }]));
+        let actions = session.handle(relay::Event::Unsendable(sequence));
+        assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Pull"], "{sequence}");
+    }
+    session.handle(relay::Event::Offers(fr, vec![relay::Offer { sequence: 999, bulk: false }]));
+    let actions = session.handle(relay::Event::Unsendable(999));
+    assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Close(OurFault)"]);
+}
+
+#[test]
 fn a_device_cannot_submit_in_the_name_of_another() {
     let other = DeviceId { party: PartyName::new("fr").unwrap(), device: DeviceName::new("gw2").unwrap() };
     let mut session = RelaySession::new(other);
     session.handle(relay::Event::Control(Kind::Hello(hello("fr"))));
     session.handle(relay::Event::Control(Kind::SigningLeaf(Default::default())));
-    session.handle(relay::Event::LeafJudged(true));
+    session.handle(relay::Event::LeafJudged(Some(key_of_fr())));
     let actions = session.handle(relay::Event::Submitted(transfer()));
     let [relay::Action::Refuse(_, refusal)] = &actions[..] else { panic!("{actions:?}") };
     assert_eq!(*refusal, crate::refusal::Refusal::SenderMismatch);

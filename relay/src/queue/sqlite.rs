@@ -23,8 +23,8 @@ use valise_proto::signing::KeyId;
 use valise_proto::wire;
 
 use super::{
-    Answer, Depth, Entry, LateWraps, Noted, Outgoing, Placed, Queue, QueueError, Sequence, Stamp, Submission,
-    Wrapped,
+    Answer, Depth, Ended, Entry, LateWraps, Noted, Outgoing, Placed, Queue, QueueError, Sequence, Stamp,
+    Submission, Wrapped,
 };
 use group::{Draft, Group};
 use rows::Vault;
@@ -128,7 +128,7 @@ impl Queue for SqliteQueue {
         self.write(0, move |group| settle::note(group, sequence, &mailbox, &receipt)).await
     }
 
-    async fn expire(&self, now_ms: u64, max: usize) -> Answer<Vec<DeviceId>> {
+    async fn expire(&self, now_ms: u64, max: usize) -> Answer<Ended> {
         self.write(0, move |group| settle::expire(group, now_ms, max)).await
     }
 

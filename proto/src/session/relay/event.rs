@@ -8,6 +8,7 @@ use crate::names::{Mailbox, MessageId};
 use crate::receipt::SignedReceipt;
 use crate::refusal::Refusal;
 use crate::roster::SignedRoster;
+use crate::signing::KeyId;
 use crate::transfer::Transfer;
 use crate::wire::{self, frame::Kind};
 
@@ -42,8 +43,8 @@ pub struct Offer {
 pub enum Event {
     /// A frame on the control stream.
     Control(Kind),
-    /// The verdict on the device's signing certificate: good or not.
-    LeafJudged(bool),
+    /// The verdict on the device's signing certificate: its key, when it is good.
+    LeafJudged(Option<KeyId>),
     /// The time for Hello is over.
     HelloDeadline,
     /// A transfer came whole.
@@ -72,8 +73,8 @@ pub enum Event {
     Receipts(Vec<SignedReceipt>),
     /// The device's bundle is durable, with the newest batch held.
     BundleKept(Mailbox, u64),
-    /// Some mailbox published a bundle: those the device wants are looked up again.
-    WakeBundles,
+    /// These mailboxes published a bundle: those the device wants are looked up again.
+    WakeBundles(Vec<Mailbox>),
     /// A bundle is there that the device may want.
     Bundle(Mailbox, u64, Box<SignedBundle>),
     /// A newer roster is in force.

@@ -31,7 +31,7 @@ pub(crate) async fn the_highest_precedence_goes_first_then_the_lowest_number(lab
 pub(crate) async fn a_retry_has_the_same_answer_even_after_a_restart(lab: &impl Lab) {
     let queue = lab.open();
     let mut retried = message(1);
-    let Placed::Stored { sequence, relayed, fresh: true } =
+    let Placed::Stored { sequence, relayed, fresh: true, .. } =
         queue.enqueue(retried.submission()).await.unwrap()
     else {
         panic!("the first submission is new");
@@ -45,7 +45,7 @@ pub(crate) async fn a_retry_has_the_same_answer_even_after_a_restart(lab: &impl 
     retried.now_ms += 60_000;
     for _ in 0..2 {
         match queue.enqueue(retried.submission()).await.unwrap() {
-            Placed::Stored { sequence: again, relayed: same, fresh: false } => {
+            Placed::Stored { sequence: again, relayed: same, fresh: false, .. } => {
                 assert_eq!((again, same.to_bytes()), (sequence, relayed.to_bytes()));
             }
             other => panic!("a retry was taken for {other:?}"),

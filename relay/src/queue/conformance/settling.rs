@@ -28,10 +28,10 @@ pub(crate) async fn delivered_lets_go_and_reaches_the_author(lab: &impl Lab) {
 
     let queue = lab.open();
     assert_eq!(mail(&queue, fr()).await, std::slice::from_ref(&receipt));
-    assert_eq!(queue.note(1, mailbox("br"), receipt.clone()).await.unwrap(), Noted::Known);
+    assert_eq!(queue.note(1, mailbox("br"), receipt.clone()).await.unwrap(), Noted::Known { author: fr() });
     queue.forget(fr(), vec![receipt.id()]).await.unwrap();
     assert!(mail(&queue, fr()).await.is_empty());
-    assert_eq!(queue.note(1, mailbox("br"), receipt).await.unwrap(), Noted::Known);
+    assert_eq!(queue.note(1, mailbox("br"), receipt).await.unwrap(), Noted::Known { author: fr() });
     assert!(mail(&queue, fr()).await.is_empty(), "what the author took does not come back");
 }
 
@@ -58,8 +58,16 @@ pub(crate) async fn each_statement_is_kept_once_and_late_ones_still_arrive(lab: 
         assert_eq!(queue.note(1, mailbox("br"), receipt.clone()).await.unwrap(), kept(), "{kind}");
         let mut later = message(1).statement(1, "br", kind);
         later.time_ms += 1;
-        assert_eq!(queue.note(1, mailbox("br"), signed(&later)).await.unwrap(), Noted::Known, "{kind}");
-        assert_eq!(queue.note(1, mailbox("br"), receipt).await.unwrap(), Noted::Known, "{kind}");
+        assert_eq!(
+            queue.note(1, mailbox("br"), signed(&later)).await.unwrap(),
+            Noted::Known { author: fr() },
+            "{kind}"
+        );
+        assert_eq!(
+            queue.note(1, mailbox("br"), receipt).await.unwrap(),
+            Noted::Known { author: fr() },
+            "{kind}"
+        );
     }
     let kinds: Vec<_> = mail(&queue, fr()).await.iter().map(|r| r.claim().unwrap().kind).collect();
     assert_eq!(kinds, [Opened, Delivered, Acknowledged]);
@@ -112,13 +120,13 @@ pub(crate) async fn what_runs_out_of_time_is_reported(lab: &impl Lab) {
     about.to = vec![("br", true), ("jp", true), ("minustah", false)];
     about.place(&queue).await;
     queue.note(1, mailbox("jp"), about.stated(1, "jp", Delivered)).await.unwrap();
-    assert!(queue.expire(EXPIRES - 1, 100).await.unwrap().is_empty());
+    assert!(queue.expire(EXPIRES - 1, 100).await.unwrap().authors.is_empty());
     assert_eq!(next(&queue, "br").await, [1]);
     let unswept = queue.next(mailbox("br"), none(), 9, EXPIRES).await.unwrap();
     assert!(unswept.is_empty(), "it is not handed out, though nobody swept yet");
 
-    assert_eq!(queue.expire(EXPIRES, 100).await.unwrap(), [fr()]);
-    assert!(queue.expire(EXPIRES, 100).await.unwrap().is_empty(), "it ends once");
+    assert_eq!(queue.expire(EXPIRES, 100).await.unwrap().authors, [fr()]);
+    assert!(queue.expire(EXPIRES, 100).await.unwrap().authors.is_empty(), "it ends once");
     lab.close(queue).await;
     let queue = lab.open();
     assert!(next(&queue, "br").await.is_empty());
@@ -147,9 +155,10 @@ pub(crate) async fn the_author_of_many_is_told_once_and_bounds_are_kept(lab: &im
     of_us.from = device("us", "gw1");
     of_us.expires_ms += 1;
     of_us.place(&queue).await;
-    assert_eq!(queue.expire(EXPIRES + 1, 2).await.unwrap(), [fr()]);
+    let ended = queue.expire(EXPIRES + 1, 2).await.unwrap();
+    assert_eq!((ended.authors, ended.entries), (vec![fr()], 2));
     assert_eq!(mail(&queue, fr()).await.len(), 2, "no more were ended than asked for");
-    assert_eq!(queue.expire(EXPIRES + 1, 100).await.unwrap(), [fr(), device("us", "gw1")]);
+    assert_eq!(queue.expire(EXPIRES + 1, 100).await.unwrap().authors, [fr(), device("us", "gw1")]);
     assert_eq!(mail(&queue, fr()).await.len(), 5);
     assert_eq!(mail(&queue, device("us", "gw1")).await.len(), 1);
 }

@@ -36,10 +36,11 @@ pub(super) fn enqueue(group: &mut Group<'_>, submission: &Submission) -> Result<
         for (mailbox, wrap) in wraps {
             set_wrap(group, sequence, mailbox, wrap, WAITING)?;
         }
+        let denied = without_entry(group, sequence, submission)?;
         let proof = group.proof(sequence)?;
         return Ok(Draft::signed(move |signed| {
             let relayed = proof.take(signed);
-            Placed::Stored { sequence, relayed, fresh: false }
+            Placed::Stored { sequence, relayed, fresh: false, denied }
         }));
     }
     let sequence = group.next_sequence();
@@ -47,10 +48,26 @@ pub(super) fn enqueue(group: &mut Group<'_>, submission: &Submission) -> Result<
     insert_entries(group, sequence, submission, &wraps)?;
     let relayed = relayed(group, sequence, &submission.facts.message_id, hash, submission.now_ms);
     let ticket = group.prove(sequence, relayed);
+    let denied = without_entry(group, sequence, submission)?;
     Ok(Draft::signed(move |signed| {
         let relayed = signed.take(ticket);
-        Placed::Stored { sequence, relayed, fresh: true }
+        Placed::Stored { sequence, relayed, fresh: true, denied }
     }))
+}
+
+/// Recipients of the header that were refused when the envelope was stored.
+fn without_entry(
+    group: &Group<'_>,
+    sequence: Sequence,
+    submission: &Submission,
+) -> Result<Vec<Mailbox>, StoreError> {
+    let mut denied = Vec::new();
+    for recipient in &submission.facts.recipients {
+        if entry_state(group, sequence, &recipient.mailbox)?.is_none() {
+            denied.push(recipient.mailbox.clone());
+        }
+    }
+    Ok(denied)
 }
 
 /// Adds or replaces wraps; all of them or, when one has no ground, none ([P-34]).

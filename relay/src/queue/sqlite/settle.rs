@@ -8,14 +8,14 @@ use rusqlite::OptionalExtension;
 use valise_host::ledger::StoreError;
 use valise_proto::kinds::{Reason, ReceiptKind};
 use valise_proto::limits::REPLAY_KEPT_MS;
-use valise_proto::names::{DeviceId, Mailbox};
+use valise_proto::names::Mailbox;
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 
 use super::group::{Draft, Group};
 use super::place::{entry_state, stored_ms};
 use super::rows::{Author, Blind, entry_row, envelope_row};
 use super::schema::{QUEUED, SETTLED, WAITING, places};
-use crate::queue::{Noted, Sequence};
+use crate::queue::{Ended, Noted, Sequence};
 
 /// Keeps a recipient's statement about one entry, one of a kind ([P-39]).
 pub(super) fn note(
@@ -37,7 +37,7 @@ pub(super) fn note(
     let statement = group.vault.statement_key(&entry_row(sequence, &key), kind);
     let mut insert = group.tx.prepare_cached("INSERT OR IGNORE INTO stated VALUES (?1, ?2)")?;
     if insert.execute((sequence.cast_signed(), statement))? == 0 {
-        return Ok(Draft::of(Noted::Known));
+        return Ok(Draft::of(Noted::Known { author: author.submitter }));
     }
     drop(insert);
     group.keep_receipt(&author.submitter, signed)?;
@@ -97,13 +97,11 @@ struct Late {
 }
 
 /// Ends what is past its time, at most `max` entries, and forgets as many envelopes that no replay can bring back.
-pub(super) fn expire(
-    group: &mut Group<'_>,
-    now_ms: u64,
-    max: usize,
-) -> Result<Draft<Vec<DeviceId>>, StoreError> {
+pub(super) fn expire(group: &mut Group<'_>, now_ms: u64, max: usize) -> Result<Draft<Ended>, StoreError> {
     let mut authors = BTreeSet::new();
-    for late in find_late(group, now_ms, max)? {
+    let late = find_late(group, now_ms, max)?;
+    let entries = late.len();
+    for late in late {
         settle(group, late.sequence, &late.key)?;
         authors.insert(late.author.submitter.clone());
         let receipt = Receipt {
@@ -120,7 +118,7 @@ pub(super) fn expire(
         group.tell(late.author.submitter, receipt);
     }
     purge(group, now_ms, max)?;
-    Ok(Draft::of(authors.into_iter().collect()))
+    Ok(Draft::of(Ended { authors: authors.into_iter().collect(), entries }))
 }
 
 /// The entries past their time, the oldest first. A row that does not open must not keep the others from their

@@ -41,7 +41,7 @@ fn deliver(message: &Message, sequence: u64) -> (Op, Waiting<Noted>) {
     ask(|reply| Op::write(0, move |group| settle::note(group, sequence, &mailbox("br"), &receipt), reply))
 }
 
-fn expire(max: usize) -> (Op, Waiting<Vec<valise_proto::names::DeviceId>>) {
+fn expire(max: usize) -> (Op, Waiting<crate::queue::Ended>) {
     ask(|reply| Op::write(0, move |group| settle::expire(group, EXPIRES, max), reply))
 }
 
@@ -86,12 +86,14 @@ fn all_that_waits_shares_one_commit_and_one_signature() {
     assert_eq!(bench.store.ledger.commit_no(), commits + 1);
     assert_eq!(bench.stamp.signatures(), signatures + 1);
     assert_eq!(answered(settled).unwrap(), Noted::Kept { author: fr() });
-    assert_eq!(answered(ended).unwrap(), [fr()]);
+    assert_eq!(answered(ended).unwrap().authors, [fr()]);
     answered(kept).unwrap();
-    let Placed::Stored { sequence: 2, relayed, fresh: false } = answered(same).unwrap() else { panic!() };
+    let Placed::Stored { sequence: 2, relayed, fresh: false, .. } = answered(same).unwrap() else { panic!() };
     assert_eq!(relayed.verify(&hub_key()).unwrap().sequence, 2, "a proof is found before it is signed");
     for (waiting, number) in placed.into_iter().zip(2..) {
-        let Placed::Stored { sequence, relayed, fresh: true } = answered(waiting).unwrap() else { panic!() };
+        let Placed::Stored { sequence, relayed, fresh: true, .. } = answered(waiting).unwrap() else {
+            panic!()
+        };
         assert_eq!((sequence, relayed.verify(&hub_key()).unwrap().sequence), (number, number));
     }
     assert_eq!(bench.store.depth, Depth { entries: 32, receipts: 8, sequence: 40 });
@@ -142,7 +144,7 @@ fn a_rotten_row_fails_only_who_asks_for_it() {
 
     let (end, ended) = expire(1);
     bench.store.apply(vec![end]);
-    assert_eq!(answered(ended).unwrap(), [fr()], "the rotten entry does not hold up the others");
+    assert_eq!(answered(ended).unwrap().authors, [fr()], "the rotten entry does not hold up the others");
     let (end, ended) = expire(9);
     bench.store.apply(vec![end]);
     answered(ended).unwrap();
