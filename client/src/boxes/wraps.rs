@@ -57,6 +57,19 @@ impl Boxes {
         self.mailboxes("SELECT mailbox, data FROM correspondent")
     }
 
+    /// Mailboxes whose bundles are to be asked for, at most so many with our own, and the newest batch held of each.
+    /// Where a message waits for a key, none is said to be held: the bundle may have come while the message was being
+    /// written, or before a crash, and it wraps what waits when it comes again.
+    pub fn wanted(&self, own: &[Mailbox], max: usize) -> Result<Vec<(Mailbox, u64)>, BoxesError> {
+        let (known, waited_for) = (self.correspondents()?, self.needs_keys()?);
+        let foreign = known.into_iter().filter(|mailbox| !own.contains(mailbox));
+        let held = |mailbox: Mailbox| {
+            let held = if waited_for.contains(&mailbox) { None } else { self.bundle(&mailbox)? };
+            Ok((mailbox, held.map_or(0, |(batch, _)| batch)))
+        };
+        foreign.take(max.saturating_sub(own.len())).map(held).collect()
+    }
+
     /// Messages that wait for this mailbox's key, oldest first. Those given wraps are no longer among them.
     pub fn messages_waiting_for(&self, mailbox: &Mailbox, max: usize) -> Result<Vec<Waiting>, BoxesError> {
         self.read(|conn, vault| {

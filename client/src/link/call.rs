@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use valise_host::framing::{CONTROL_PRIORITY, FrameReceiver, FrameSender};
 use valise_host::transport::LinkProfile;
 use valise_proto::limits as l;
-use valise_proto::names::Mailbox;
 use valise_proto::session::Close;
 use valise_proto::session::device::{Action, DeviceSession, Event, Offer, State};
 use valise_proto::wire::{self, frame::Kind};
@@ -24,7 +23,6 @@ use super::intake::receive;
 use super::upload::upload;
 use super::{Ended, answer_ms};
 use crate::arrivals::{self, Delivery};
-use crate::boxes::{Boxes, BoxesError};
 use crate::office::{LinkState, Office, OfficeError};
 
 /// Events that may wait for the loop, and actions for the clerk.
@@ -370,7 +368,7 @@ impl Call {
         let office = Arc::clone(&self.office);
         self.beside(async move {
             let mailboxes = office.mailboxes.clone();
-            let wanted = office.store(move |boxes| wanted(boxes, &mailboxes)).await?;
+            let wanted = office.store(move |boxes| boxes.wanted(&mailboxes, l::WANTED_MAX)).await?;
             Ok(Some(Event::Want(wanted)))
         });
     }
@@ -392,17 +390,4 @@ impl Call {
 /// An event that changes nothing: the loop looks again.
 fn continue_with() -> Event {
     Event::Offers(Vec::new())
-}
-
-/// Mailboxes and the newest batch held of each.
-fn wanted(boxes: &Boxes, own: &[Mailbox]) -> Result<Vec<(Mailbox, u64)>, BoxesError> {
-    let mut known = boxes.correspondents()?;
-    known.retain(|mailbox| !own.contains(mailbox));
-    known.truncate(l::WANTED_MAX - own.len());
-    let mut wanted = Vec::with_capacity(known.len());
-    for mailbox in known {
-        let held = boxes.bundle(&mailbox)?.map_or(0, |(batch, _)| batch);
-        wanted.push((mailbox, held));
-    }
-    Ok(wanted)
 }

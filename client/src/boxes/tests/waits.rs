@@ -126,6 +126,21 @@ fn recipients_with_keys_do_not_wait_for_those_without() {
 }
 
 #[test]
+fn a_key_that_came_while_a_message_was_written_is_asked_for_again() {
+    let dir = Scratch::new("boxes-key-race");
+    let mut boxes = dir.open();
+    queue(&mut boxes, 1, &["br", "minustah"], &["minustah"]);
+    for name in ["br", "minustah"] {
+        boxes.keep_bundle(&mailbox(name), 3, &held::bundle(name, 3)).unwrap().into_inner();
+    }
+    let wanted = |boxes: &Boxes| boxes.wanted(&[mailbox("fr")], 10).unwrap();
+    assert_eq!(wanted(&boxes), [(mailbox("br"), 0), (mailbox("minustah"), 3)]);
+    boxes.add_wraps(&id(1), vec![wrap("br")]).unwrap().into_inner();
+    assert_eq!(wanted(&boxes), [(mailbox("br"), 3), (mailbox("minustah"), 3)]);
+    assert_eq!(boxes.wanted(&[mailbox("br")], 2).unwrap(), [(mailbox("minustah"), 3)]);
+}
+
+#[test]
 fn a_message_without_any_key_goes_with_the_first_that_come() {
     let dir = Scratch::new("boxes-no-key");
     let mut boxes = dir.open();
