@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn limits_that_stop_the_relay_are_refused() {
         let said = fault("incoming", "incoming_mib = 256", "incoming_mib = 17");
-        assert!(said.contains("limits.incoming_mib: 17 is too little; give at least 18"), "{said}");
+        assert!(said.contains("limits.incoming_mib: 17 is too little; give at least 19"), "{said}");
         let said = fault("connections", "connections = 1024", "connections = 0");
         assert!(said.contains("limits.connections: with 0 no device could connect"), "{said}");
     }

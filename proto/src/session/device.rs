@@ -10,129 +10,13 @@ use crate::bundle::SignedBundle;
 use crate::limits as l;
 use crate::names::{Mailbox, MessageId, RelayId};
 use crate::receipt::SignedReceipt;
-use crate::roster::{RosterJoiner, SignedRoster};
+use crate::roster::RosterJoiner;
 use crate::transfer::Transfer;
 use crate::wire::{self, frame::Kind};
 
-/// Where the conversation stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// Hello is out; submissions flow already.
-    Greeting,
-    /// Welcome is in.
-    Live,
-    /// The relay is about to stop: nothing new is submitted.
-    GoingAway,
-    /// Over.
-    Closed,
-}
+mod event;
 
-/// A message of the outbox as the session needs to know it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// Which message.
-    pub id: MessageId,
-    /// Whether it counts as bulk.
-    pub bulk: bool,
-}
-
-/// What happens to a session.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// The connection is up: greet.
-    Connected {
-        /// What to say.
-        hello: wire::Hello,
-        /// Which papers to show.
-        leaf: wire::SigningLeaf,
-    },
-    /// A frame on the control stream.
-    Control(Kind),
-    /// An envelope came whole.
-    Arrived(Box<Transfer>),
-    /// An arrived envelope is durable here, opened or not, with its statement; or it was before.
-    Kept(u64),
-    /// The outbox may have something to submit.
-    Wake,
-    /// The outbox's answer to `PullOutbox`.
-    Offers(Vec<Offer>),
-    /// A submission is under way, its last frame written at this time (Unix milliseconds).
-    Submitted(MessageId, u64),
-    /// A submission could not be written.
-    NotSent(MessageId),
-    /// What the relay said of a submission is durable here: it may be asked for again, or is done.
-    Over(MessageId),
-    /// Statements may wait to be sent.
-    WakeStatements,
-    /// The store's answer to `PullStatements`.
-    Statements(Vec<SignedReceipt>),
-    /// It is durable here that the relay holds these statements.
-    StatementsOver(Vec<ReceiptId>),
-    /// Receipts that came are durable here.
-    Noted(Vec<ReceiptId>),
-    /// Mailboxes whose keys are needed, with the newest batch held.
-    Want(Vec<(Mailbox, u64)>),
-    /// Wraps that follow a message.
-    LateWraps(MessageId, Vec<wire::KeyWrap>),
-    /// The own bundle is to be published.
-    Publish(Box<SignedBundle>),
-    /// Time passes: now, and when anything last came from the relay (Unix milliseconds).
-    Tick {
-        /// Now.
-        now_ms: u64,
-        /// When a packet last came.
-        heard_ms: u64,
-    },
-    /// Close from this side.
-    Close(Close),
-}
-
-/// What the body is to do.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// Write a frame to the control stream.
-    Send(Kind),
-    /// The relay is found fit: note its time and its signer, hand over what it lacks.
-    Welcomed(wire::Welcome),
-    /// Ask the outbox; answer with `Offers`.
-    PullOutbox {
-        /// Not these.
-        skip: BTreeSet<MessageId>,
-        /// At most so many.
-        max: usize,
-    },
-    /// Send a message on a stream of its own.
-    Submit(Offer),
-    /// A message is durable at the relay; the receipt is not yet judged. Answer with `Over`.
-    Accepted(MessageId, Box<SignedReceipt>),
-    /// A message was not taken: code, when to try again (0 = never), the statement, not yet judged. Answer with `Over`.
-    Refused(MessageId, u32, u32, Option<Box<SignedReceipt>>),
-    /// Open, verify and keep an envelope; answer with `Kept`.
-    Keep(Box<Transfer>),
-    /// Judge and keep receipts; answer with `Noted`.
-    Note(Vec<SignedReceipt>),
-    /// Ask the store; answer with `Statements`.
-    PullStatements {
-        /// Not these.
-        skip: BTreeSet<ReceiptId>,
-        /// At most so many.
-        max: usize,
-    },
-    /// A signing certificate that what follows is judged by.
-    KeepLeaf(wire::SigningLeaf),
-    /// The relay holds these statements. Answer with `StatementsOver`.
-    StatementsTaken(Vec<ReceiptId>),
-    /// Judge and keep a bundle.
-    TakeBundle(Box<SignedBundle>),
-    /// The relay holds the own batch.
-    BundleTaken(Mailbox, u64),
-    /// Judge and keep a newer roster.
-    TakeRoster(Box<SignedRoster>),
-    /// The relay will stop: come back after so many milliseconds.
-    ComeBack(u32),
-    /// Close the connection; nothing follows.
-    Close(Close),
-}
+pub use event::{Action, Event, Offer, State};
 
 /// One session of a device with a relay.
 #[derive(Debug)]
@@ -144,6 +28,10 @@ pub struct DeviceSession {
     written_ms: BTreeMap<MessageId, u64>,
     pulling: bool,
     again: bool,
+    // Late wraps under way: how many the relay has yet to answer for, by message.
+    late: BTreeMap<MessageId, usize>,
+    pulling_late: bool,
+    probed: bool,
     statements: BTreeSet<ReceiptId>,
     pulling_statements: bool,
     statements_again: bool,
@@ -151,6 +39,9 @@ pub struct DeviceSession {
     stored: Vec<u64>,
     roster: RosterJoiner,
 }
+
+/// Messages whose late wraps are under way at once: enough to fill a link, few enough to answer in one breath.
+const LATE_MAX: usize = 4;
 
 type Outcome = Result<Vec<Action>, Close>;
 
@@ -165,6 +56,9 @@ impl DeviceSession {
             written_ms: BTreeMap::new(),
             pulling: false,
             again: false,
+            late: BTreeMap::new(),
+            pulling_late: false,
+            probed: false,
             statements: BTreeSet::new(),
             pulling_statements: false,
             statements_again: false,
@@ -232,7 +126,9 @@ impl DeviceSession {
             // Only now would the outbox not offer it again: asking earlier would submit it twice.
             Event::Over(id) => {
                 self.over(&id);
-                Ok(self.pull())
+                let mut actions = self.pull();
+                actions.extend(self.late_over(&id));
+                Ok(actions)
             }
             Event::StatementsOver(ids) => {
                 for id in &ids {
@@ -247,7 +143,8 @@ impl DeviceSession {
                 Ok(vec![Action::Send(Kind::ReceiptsTaken(wire::ReceiptsTaken { ids }))])
             }
             Event::Want(wanted) => Ok(want(&wanted)),
-            Event::LateWraps(id, wraps) => Ok(late_wraps(id, &wraps)),
+            Event::WakeLateWraps => Ok(self.pull_late()),
+            Event::LateWraps(messages) => Ok(self.late_wraps(messages)),
             Event::Publish(bundle) => Ok(vec![Action::Send(Kind::Bundle(bundle.to_wire()))]),
             Event::Tick { now_ms, heard_ms } => self.tick(now_ms, heard_ms),
             Event::Close(close) => Err(close),
@@ -319,7 +216,43 @@ impl DeviceSession {
         let statement =
             refused.statement.map(SignedReceipt::received).transpose().map_err(|_| Close::Protocol)?;
         self.written_ms.remove(&id);
+        self.late.remove(&id);
         Ok(vec![Action::Refused(id, refused.code, refused.retry_after_ms, statement.map(Box::new))])
+    }
+
+    /// One answer for late wraps is in; the next may go. An acceptance of the envelope itself lets the first ones go.
+    fn late_over(&mut self, id: &MessageId) -> Vec<Action> {
+        if let Some(open) = self.late.get_mut(id) {
+            *open -= 1;
+            if *open > 0 {
+                return Vec::new();
+            }
+            self.late.remove(id);
+        }
+        self.pull_late()
+    }
+
+    fn pull_late(&mut self) -> Vec<Action> {
+        if self.state != State::Live || self.pulling_late || self.late.len() >= LATE_MAX {
+            return Vec::new(); // an answer asks again
+        }
+        self.pulling_late = true;
+        vec![Action::PullLateWraps {
+            skip: self.late.keys().copied().collect(),
+            max: LATE_MAX - self.late.len(),
+        }]
+    }
+
+    fn late_wraps(&mut self, messages: Vec<(MessageId, Vec<wire::KeyWrap>)>) -> Vec<Action> {
+        self.pulling_late = false;
+        let mut actions = Vec::new();
+        for (id, wraps) in messages {
+            if !wraps.is_empty() && !self.late.contains_key(&id) {
+                self.late.insert(id, wraps.len());
+                actions.extend(late_frames(id, &wraps));
+            }
+        }
+        actions
     }
 
     fn over(&mut self, id: &MessageId) {
@@ -392,9 +325,22 @@ impl DeviceSession {
     /// A relay that says nothing after a submission may have been restarted: call anew rather than wait for the
     /// transport's own patience ([P-24]). Submitting twice does no harm.
     fn tick(&mut self, now_ms: u64, heard_ms: u64) -> Outcome {
-        let oldest = self.written_ms.values().min();
-        let silent = oldest.is_some_and(|sent| now_ms.saturating_sub((*sent).max(heard_ms)) > self.answer_ms);
-        if silent { Err(Close::Done) } else { Ok(Vec::new()) }
+        let Some(oldest) = self.written_ms.values().min() else {
+            self.probed = false;
+            return Ok(Vec::new());
+        };
+        let silence = now_ms.saturating_sub((*oldest).max(heard_ms));
+        if silence > self.answer_ms {
+            return Err(Close::Done);
+        }
+        // Half-way, something to answer is said: a relay that is alive and slow to sync answers by its transport.
+        if silence <= self.answer_ms / 2 {
+            self.probed = false;
+        } else if !self.probed {
+            self.probed = true;
+            return Ok(vec![Action::Send(Kind::ReceiptsTaken(wire::ReceiptsTaken::default()))]);
+        }
+        Ok(Vec::new())
     }
 }
 
@@ -409,7 +355,7 @@ fn want(wanted: &[(Mailbox, u64)]) -> Vec<Action> {
     wanted.chunks(l::WANTED_MAX).map(frame).collect()
 }
 
-fn late_wraps(id: MessageId, wraps: &[wire::KeyWrap]) -> Vec<Action> {
+fn late_frames(id: MessageId, wraps: &[wire::KeyWrap]) -> Vec<Action> {
     let frame = |some: &[wire::KeyWrap]| {
         let message_id = bytes::Bytes::copy_from_slice(id.as_bytes());
         Action::Send(Kind::WrapsFor(wire::WrapsFor { message_id, wraps: some.to_vec() }))

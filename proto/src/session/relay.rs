@@ -168,7 +168,9 @@ impl RelaySession {
             }
             Kind::Receipts(receipts) => self.statements(receipts),
             Kind::ReceiptsTaken(taken) => {
-                Ok(vec![Action::Forget(receipt_ids(&taken).ok_or(Close::Protocol)?)])
+                let ids = receipt_ids(&taken).ok_or(Close::Protocol)?;
+                // Without any it only asks whether we are here; the transport has answered.
+                Ok(if ids.is_empty() { Vec::new() } else { vec![Action::Forget(ids)] })
             }
             Kind::Bundle(bundle) => {
                 let bundle = SignedBundle::received(bundle).map_err(|_| Close::Protocol)?;
@@ -187,13 +189,13 @@ impl RelaySession {
         }
     }
 
-    /// A device states for its own mailboxes only.
+    /// A device states for mailboxes of its own party only: one that it no longer takes may have statements waiting.
     fn statements(&self, receipts: wire::Receipts) -> Outcome {
         let receipts = receipts.receipts.into_iter().map(SignedReceipt::received);
         let receipts: Vec<SignedReceipt> = receipts.collect::<Result<_, _>>().map_err(|_| Close::Protocol)?;
         for receipt in &receipts {
             match receipt.claim().map_err(|_| Close::Protocol)?.by {
-                Speaker::Mailbox(mailbox) if self.mailboxes.contains(&mailbox) => {}
+                Speaker::Mailbox(mailbox) if mailbox.party() == self.device.party => {}
                 _ => return Err(Close::Protocol),
             }
         }

@@ -4,7 +4,7 @@ use super::device::{self, DeviceSession};
 use super::relay::{self, RelaySession};
 use super::*;
 use crate::header::tests::sample;
-use crate::names::{DeviceId, DeviceName, Mailbox, PartyName, RelayId};
+use crate::names::{DeviceId, DeviceName, Mailbox, MessageId, PartyName, RelayId};
 use crate::signing::{KeyId, SigningKey};
 use crate::transfer::{Joiner, Step, Transfer, end, opening, segment};
 use crate::wire::{self, frame::Kind};
@@ -202,7 +202,22 @@ fn an_accepted_message_is_asked_for_again_only_when_that_is_durable_here() {
     let again = session.handle(device::Event::Offers(vec![device::Offer { id, bulk: true }]));
     assert!(again.is_empty(), "the store has not noted it yet");
     let actions = session.handle(device::Event::Over(id));
-    assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["PullOutbox"]);
+    assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["PullOutbox", "PullLateWraps"]);
+}
+
+#[test]
+fn late_wraps_of_few_messages_are_under_way_at_once() {
+    let mut session = device_in(device::State::Live);
+    let message = |n| (MessageId::new([n; 16]), vec![wire::KeyWrap::default(); 2]);
+    let actions = session.handle(device::Event::WakeLateWraps);
+    assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["PullLateWraps"]);
+    assert!(session.handle(device::Event::WakeLateWraps).is_empty(), "one question at a time");
+    let actions = session.handle(device::Event::LateWraps((1..=4).map(message).collect()));
+    assert_eq!(actions.len(), 4);
+    assert!(session.handle(device::Event::WakeLateWraps).is_empty(), "as many as may be");
+    assert!(session.handle(device::Event::Over(message(1).0)).iter().all(|a| shown(a) != "PullLateWraps"));
+    let actions = session.handle(device::Event::Over(message(1).0));
+    assert!(actions.iter().any(|a| shown(a) == "PullLateWraps"), "both wraps of the first are answered for");
 }
 
 #[test]
@@ -212,7 +227,10 @@ fn silence_after_a_submission_ends_the_session_and_a_heard_packet_does_not() {
     session.handle(device::Event::Offers(vec![device::Offer { id, bulk: true }]));
     session.handle(device::Event::Submitted(id, 1_000));
     let tick = |now_ms, heard_ms| device::Event::Tick { now_ms, heard_ms };
-    assert!(session.handle(tick(1_600, 1_200)).is_empty());
+    assert!(session.handle(tick(1_400, 1_200)).is_empty());
+    let words: Vec<_> = session.handle(tick(1_600, 1_200)).iter().map(shown).collect();
+    assert_eq!(words, ["Send(ReceiptsTaken)"], "asks whether the relay is there");
+    assert!(session.handle(tick(1_650, 1_200)).is_empty(), "once");
     let actions = session.handle(tick(1_701, 1_200));
     assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Close(Done)"]);
 }
