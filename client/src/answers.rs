@@ -30,22 +30,28 @@ pub async fn accepted(
     relayed: SignedReceipt,
     relay_leaf: &wire::SigningLeaf,
 ) -> Result<(), OfficeError> {
-    let receipt = match office.book.relay_statement(&relayed, relay_leaf) {
+    let kept = office.leaf_of(relayed.signer()).await?;
+    let judged = office.book.relay_statement(&relayed, kept.as_ref().unwrap_or(relay_leaf));
+    let receipt = match judged {
         Ok(receipt) if receipt.kind == ReceiptKind::Relayed && receipt.message_id == id => receipt,
-        Ok(_) => return bad_receipt("relayed", "for another message"),
-        Err(error) => return bad_receipt("relayed", &error.to_string()),
+        Ok(_) => return doubt(office, id, "relayed", "for another message").await,
+        Err(error) => return doubt(office, id, "relayed", &error.to_string()).await,
     };
     office.book.heard_time(receipt.time_ms);
-    office.write(move |boxes| boxes.relayed(&id, &relayed, &receipt)).await?;
+    if office.write(move |boxes| boxes.relayed(&id, &relayed, &receipt)).await? == Noted::Unmatched {
+        return doubt(office, id, "relayed", "for another header").await;
+    }
     // Wraps that became known meanwhile follow now; and the next of those that were more than fit a frame.
     office.bells.late_wraps.notify_one();
     office.changed();
     Ok(())
 }
 
-fn bad_receipt(kind: &str, why: &str) -> Result<(), OfficeError> {
+/// Nobody who may say so spoke: the message stays, and is tried again after a while, not in a circle.
+async fn doubt(office: &Office, id: MessageId, kind: &str, why: &str) -> Result<(), OfficeError> {
     tracing::warn!(event = "receipt-refused", kind, why);
-    Ok(())
+    let until_ms = office.book.own_ms() + DOUBT_MS;
+    office.write(move |boxes| boxes.postpone(&id, until_ms)).await
 }
 
 /// A submission was not taken: tried again later, or ended by the relay's signed word.
@@ -72,12 +78,7 @@ pub async fn refused(
     let judged = statement.as_ref().map(|receipt| office.book.relay_statement(receipt, relay_leaf));
     let reason = match judged {
         Some(Ok(receipt)) => receipt.reason.unwrap_or(Reason::Malformed),
-        Some(Err(error)) => {
-            // Nobody who may say so ended it: it stays, and is tried again after a while.
-            let until_ms = office.book.own_ms() + DOUBT_MS;
-            office.write(move |boxes| boxes.postpone(&id, until_ms)).await?;
-            return bad_receipt("refused", &error.to_string());
-        }
+        Some(Err(error)) => return doubt(office, id, "refused", &error.to_string()).await,
         None => Reason::Malformed,
     };
     let now_ms = office.book.own_ms();
@@ -101,9 +102,17 @@ pub async fn note(
                 let noted = office.write(move |boxes| boxes.statement_in(&signed, &receipt)).await?;
                 if noted == Noted::Unmatched {
                     tracing::warn!(event = "receipt-unmatched", %kind);
+                    if kind.is_bad_end() {
+                        continue; // it may name a number that our acceptance has not told us yet: it comes again
+                    }
                 }
             }
-            Err(error) => tracing::warn!(event = "receipt-refused", kind = "receipt", why = %error),
+            Err(error) => {
+                tracing::warn!(event = "receipt-refused", kind = "receipt", why = %error);
+                if matches!(error, Disbelief::Papers(_)) {
+                    continue; // a newer roster or list may vouch for its signer: it comes again
+                }
+            }
         }
         taken.push(id);
     }

@@ -43,7 +43,8 @@ pub async fn take(office: &Office, delivery: Delivery) -> Result<Option<u64>, Of
         tracing::warn!(event = "roster-behind", wanted = transfer.facts.roster_no);
         return Ok(None);
     }
-    let proof = match proof(office, &relayed, &relay_leaf, &transfer.header).await {
+    let kept = office.leaf_of(relayed.signer()).await?;
+    let proof = match proof(office, &relayed, kept.as_ref().unwrap_or(&relay_leaf), &transfer.header) {
         Ok(proof) => proof,
         Err((sequence, burial)) => {
             let about = about(&transfer, sequence, recipient(office, &transfer));
@@ -69,16 +70,14 @@ pub async fn take(office: &Office, delivery: Delivery) -> Result<Option<u64>, Of
 }
 
 /// The relay's proof of acceptance, for exactly this header.
-async fn proof(
+fn proof(
     office: &Office,
     relayed: &SignedReceipt,
-    relay_leaf: &wire::SigningLeaf,
+    leaf: &wire::SigningLeaf,
     header: &SignedHeader,
 ) -> Result<Receipt, (u64, Burial)> {
     let sequence = relayed.claim().map_or(0, |claim| claim.sequence);
     let bad = |detail: String| (sequence, Burial { reason: Reason::Unopenable, detail });
-    let kept = office.leaf_of(relayed.signer()).await.ok().flatten();
-    let leaf = kept.as_ref().unwrap_or(relay_leaf);
     let receipt =
         office.book.relay_statement(relayed, leaf).map_err(|error| bad(format!("relayed: {error}")))?;
     if receipt.kind != ReceiptKind::Relayed || receipt.header_hash != header.hash() {

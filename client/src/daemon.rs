@@ -206,5 +206,6 @@ async fn tidy_up(office: &Office) -> Result<(), OfficeError> {
     }
     office.write(move |boxes| boxes.purge(now_ms)).await?;
     office.bells.outbox.notify_one();
+    office.bells.late_wraps.notify_one();
     Ok(())
 }

@@ -56,6 +56,7 @@ async fn renew_one(office: &Office, mailbox: &Mailbox) -> Result<bool, OfficeErr
     let previous = office.store(move |boxes| boxes.own_bundle(&asked)).await?;
     if let Some(own) = &previous
         && own.signed.claim().is_ok_and(|bundle| !renewal_due(&bundle, now_ms))
+        && own.signed.signer().0 == &office.leaf.leaf[..]
     {
         return Ok(!own.published);
     }

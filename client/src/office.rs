@@ -174,20 +174,24 @@ impl Office {
     /// Holds a certificate until something is judged by it. Who shows many pushes out others that can be shown again.
     pub fn note_leaf(&self, key: KeyId, leaf: wire::SigningLeaf) {
         let mut leaves = locked(&self.leaves);
-        if leaves.len() >= LEAVES_MAX && !leaves.contains_key(&key) {
+        if leaves.len() >= LEAVES_MAX {
+            leaves.retain(|_, shown| !shown.kept); // the store still has these
+        }
+        if leaves.len() >= LEAVES_MAX {
             leaves.pop_first();
         }
-        leaves.insert(key, Shown { leaf, kept: false });
+        leaves.entry(key).or_insert(Shown { leaf, kept: false });
     }
 
     /// Keeps a certificate by which something was found good, once.
     pub async fn keep_leaf(&self, key: KeyId, leaf: &wire::SigningLeaf) -> Result<(), OfficeError> {
-        let shown = Shown { leaf: leaf.clone(), kept: true };
-        if locked(&self.leaves).insert(key, shown).is_some_and(|earlier| earlier.kept) {
+        if locked(&self.leaves).get(&key).is_some_and(|shown| shown.kept) {
             return Ok(());
         }
-        let leaf = leaf.clone();
-        self.write(move |boxes| boxes.keep_leaf(&key, &leaf)).await
+        let kept = leaf.clone();
+        self.write(move |boxes| boxes.keep_leaf(&key, &kept)).await?;
+        locked(&self.leaves).insert(key, Shown { leaf: leaf.clone(), kept: true });
+        Ok(())
     }
 
     /// The certificate of a key, if it was ever shown and held.

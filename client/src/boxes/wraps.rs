@@ -67,7 +67,9 @@ impl Boxes {
             let held = if waited_for.contains(&mailbox) { None } else { self.bundle(&mailbox)? };
             Ok((mailbox, held.map_or(0, |(batch, _)| batch)))
         };
-        foreign.take(max.saturating_sub(own.len())).map(held).collect()
+        // Those that mail waits for come first: who writes to many must not crowd them out.
+        let (first, rest): (Vec<_>, Vec<_>) = foreign.partition(|mailbox| waited_for.contains(mailbox));
+        first.into_iter().chain(rest).take(max.saturating_sub(own.len())).map(held).collect()
     }
 
     /// Messages that wait for this mailbox's key, oldest first. Those given wraps are no longer among them.
@@ -128,10 +130,16 @@ impl Boxes {
         })
     }
 
-    /// Wraps to send after their envelopes, most urgent message first, without the postponed. A message comes again
+    /// Wraps to send after their envelopes, most urgent message first, without those in `skip` and the postponed. A message comes again
     /// until the relay's receipts for these mailboxes are in.
-    pub fn late_wraps(&self, max: usize, now_ms: u64) -> Result<Vec<LateWraps>, BoxesError> {
+    pub fn late_wraps(
+        &self,
+        max: usize,
+        skip: &BTreeSet<MessageId>,
+        now_ms: u64,
+    ) -> Result<Vec<LateWraps>, BoxesError> {
         self.read(|conn, vault| {
+            let skip: BTreeSet<Blind> = skip.iter().map(|id| vault.out(id)).collect();
             let mut query = conn.prepare_cached(
                 "SELECT message, letter FROM outbox
                  WHERE live = 1 AND relayed = 1 AND not_before_ms <= ?1
@@ -144,6 +152,9 @@ impl Boxes {
                 && let Some(row) = rows.next()?
             {
                 let message: Blind = row.get(0)?;
+                if skip.contains(&message) {
+                    continue;
+                }
                 let facts =
                     facts(vault, &vault.open(&message, row.get_ref(1)?.as_blob().map_err(not_bytes)?)?)?;
                 let gone = || vault.broken("outbox");

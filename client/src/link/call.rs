@@ -3,6 +3,7 @@
 //! Everything slow runs beside the loop. What must keep its order (certificates before what they judge) goes through
 //! one clerk.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
+use valise_certs::fault::PaperFault;
 use valise_host::framing::{CONTROL_PRIORITY, FrameReceiver, FrameSender};
+use valise_host::speech::Speech;
 use valise_host::transport::LinkProfile;
 use valise_proto::limits as l;
 use valise_proto::session::Close;
@@ -23,6 +26,7 @@ use super::intake::receive;
 use super::upload::upload;
 use super::{Ended, answer_ms};
 use crate::arrivals::{self, Delivery};
+use crate::boxes::LateWraps;
 use crate::office::{LinkState, Office, OfficeError};
 
 /// Events that may wait for the loop, and actions for the clerk.
@@ -31,8 +35,6 @@ const QUEUE: usize = 64;
 const INCOMING_KIB: usize = 3 * 18 * 1024;
 /// Pause after another session of this device took our place, milliseconds.
 const SUPERSEDED_MS: u32 = 30_000;
-/// Most messages whose late wraps are sent in one go.
-const LATE_WRAPS: usize = 64;
 
 /// What a slow task reports: an event; or that the peer broke the protocol on a transfer, or the store failed.
 type Report = Result<Event, Close>;
@@ -47,6 +49,8 @@ pub(super) struct Call {
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
     clerk: mpsc::Sender<Action>,
+    // For the clerk, in order.
+    ordered: VecDeque<Action>,
     relay_leaf: wire::SigningLeaf,
     budget: Arc<Semaphore>,
     ended: Ended,
@@ -68,6 +72,7 @@ impl Call {
             reports,
             inbox,
             clerk,
+            ordered: VecDeque::new(),
             relay_leaf: wire::SigningLeaf::default(),
             budget: Arc::new(Semaphore::new(INCOMING_KIB)),
             ended: Ended { was_live: false, come_back_ms: None },
@@ -78,63 +83,93 @@ impl Call {
     /// Converses until the connection ends.
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
         let Ok((send, recv)) = self.connection.open_bi().await else { return self.ended };
-        let control = (FrameSender::new(send, CONTROL_PRIORITY), FrameReceiver::new(recv));
-        if let Some(why) = self.converse(control, stop).await {
+        let mut speech = Speech::start(FrameSender::new(send, CONTROL_PRIORITY));
+        let closed = self.converse(&mut speech, FrameReceiver::new(recv), stop).await;
+        if let Some(why) = closed {
             tracing::info!(event = "link-closed", why = why.as_str());
+            speech.end().await;
             self.connection.close(why.code().into(), why.as_str().as_bytes());
         } else if let Some(reason) = self.connection.close_reason() {
-            tracing::info!(event = "link-lost", reason = %reason);
-            if let ConnectionError::ApplicationClosed(close) = reason
-                && Close::from_code(close.error_code.into_inner()) == Some(Close::Superseded)
-            {
-                // Another daemon with our papers is up: two of them must not throw each other out for ever.
-                tracing::error!(event = "superseded");
-                self.ended.come_back_ms = Some(SUPERSEDED_MS);
-            }
+            tracing::info!(event = "link-lost", reason = %reason, code = refused_papers(&reason));
         }
+        self.judge_end(closed);
         self.ended
+    }
+
+    /// Whether the next call may follow at once: not after a fault of either side, nor while another daemon with our
+    /// papers is up. Two of them must not throw each other out for ever.
+    fn judge_end(&mut self, closed: Option<Close>) {
+        let theirs = match self.connection.close_reason() {
+            Some(ConnectionError::ApplicationClosed(close)) => {
+                Close::from_code(close.error_code.into_inner())
+            }
+            _ => None,
+        };
+        let why = closed.or(theirs);
+        if theirs == Some(Close::Superseded) {
+            tracing::error!(event = "superseded");
+            self.ended.come_back_ms = Some(SUPERSEDED_MS);
+        }
+        self.ended.was_live &= matches!(why, None | Some(Close::Done | Close::GoingAway | Close::Superseded));
     }
 
     async fn converse(
         &mut self,
-        (mut send, mut recv): (FrameSender, FrameReceiver),
+        speech: &mut Speech,
+        mut recv: FrameReceiver,
         stop: &CancellationToken,
     ) -> Option<Close> {
         let hello = self.hello().await.ok()?;
         let leaf = self.office.leaf.clone();
-        let mut event = Event::Connected { hello, leaf };
+        let mut event = Some(Event::Connected { hello, leaf });
         let office = Arc::clone(&self.office);
         let bells = &office.bells;
         let mut ticks = interval(Duration::from_millis(answer_ms(self.profile) / 5));
         loop {
-            if let Some(why) = self.carry_out(event, &mut send).await {
-                return why;
+            if let Some(why) = self.carry_out(event, speech) {
+                return Some(why);
             }
             let live = self.session.state() == State::Live;
+            let clerk = self.clerk.clone();
             event = tokio::select! {
                 biased;
-                () = stop.cancelled() => Event::Close(Close::Done),
+                () = stop.cancelled() => Some(Event::Close(Close::Done)),
+                () = speech.hand_over(), if speech.waits() => None,
+                place = clerk.reserve_owned(), if !self.ordered.is_empty() => {
+                    let Ok(place) = place else { return Some(Close::OurFault) };
+                    if let Some(action) = self.ordered.pop_front() {
+                        place.send(action);
+                    }
+                    None
+                }
                 report = self.inbox.recv() => match report? {
-                    Ok(event) => event,
+                    Ok(event) => Some(event),
                     Err(why) => return Some(why),
                 },
-                frame = recv.next() => match frame {
-                    Ok(Some(kind)) => Event::Control(kind),
+                // What the clerk has not done yet waits in the stream, not here.
+                frame = recv.next(), if self.ordered.len() < QUEUE => match frame {
+                    Ok(Some(kind)) => Some(Event::Control(kind)),
                     Ok(None) => return None,
                     Err(valise_host::framing::FrameFault::Frame(_)) => return Some(Close::Protocol),
                     Err(_) => return None,
                 },
                 stream = self.connection.accept_uni() => {
                     self.take_in(FrameReceiver::new(stream.ok()?));
-                    continue_with()
+                    None
                 }
-                () = bells.outbox.notified() => Event::Wake,
-                () = bells.statements.notified() => Event::WakeStatements,
-                () = bells.late_wraps.notified(), if live => { self.late_wraps(); continue_with() }
-                () = bells.wanted.notified(), if live => { self.want(); continue_with() }
-                () = bells.publish.notified(), if live => { self.publish(0); continue_with() }
-                _ = ticks.tick() => self.tick(),
-                Some(_) = self.tasks.join_next() => continue_with(),
+                () = bells.outbox.notified() => Some(Event::Wake),
+                () = bells.statements.notified() => Some(Event::WakeStatements),
+                () = bells.late_wraps.notified(), if live => Some(Event::WakeLateWraps),
+                () = bells.wanted.notified(), if live => {
+                    self.want();
+                    None
+                }
+                () = bells.publish.notified(), if live => {
+                    self.publish(0);
+                    None
+                }
+                _ = ticks.tick() => Some(self.tick()),
+                Some(_) = self.tasks.join_next() => None,
             };
         }
     }
@@ -184,30 +219,30 @@ impl Call {
         Event::Tick { now_ms, heard_ms: self.heard.1 }
     }
 
-    /// Hands an event and all that wait behind it to the session, then does what it says. Some = over.
-    async fn carry_out(&mut self, event: Event, send: &mut FrameSender) -> Option<Option<Close>> {
-        let mut actions = self.session.handle(event);
+    /// Hands an event and all that wait behind it to the session, then does what it says; never waits. Some = over.
+    fn carry_out(&mut self, event: Option<Event>, speech: &mut Speech) -> Option<Close> {
+        let mut actions = event.map(|event| self.session.handle(event)).unwrap_or_default();
         while let Ok(report) = self.inbox.try_recv() {
             match report {
                 Ok(event) => actions.extend(self.session.handle(event)),
-                Err(why) => return Some(Some(why)),
+                Err(why) => return Some(why),
             }
         }
         actions.extend(self.session.flush());
         for action in actions {
             match action {
                 Action::Send(kind) => {
-                    if send.send(kind).await.is_err() {
-                        return Some(None);
+                    if speech.say(kind).is_err() {
+                        return Some(Close::TooSlow);
                     }
                 }
                 Action::Welcomed(welcome) => {
-                    if let Err(why) = self.welcomed(welcome, send).await {
+                    if let Err(why) = self.welcomed(welcome, speech) {
                         return Some(why);
                     }
                 }
                 Action::ComeBack(ms) => self.ended.come_back_ms = Some(ms),
-                Action::Close(why) => return Some(Some(why)),
+                Action::Close(why) => return Some(why),
                 ordered @ (Action::Accepted(..)
                 | Action::Refused(..)
                 | Action::Note(_)
@@ -215,11 +250,7 @@ impl Call {
                 | Action::TakeBundle(_)
                 | Action::StatementsTaken(_)
                 | Action::BundleTaken(..)
-                | Action::TakeRoster(_)) => {
-                    if self.clerk.send(ordered).await.is_err() {
-                        return Some(Some(Close::OurFault));
-                    }
-                }
+                | Action::TakeRoster(_)) => self.ordered.push_back(ordered),
                 beside => self.start(beside),
             }
         }
@@ -227,24 +258,20 @@ impl Call {
     }
 
     /// The relay must sign as itself. Then everything that waited for it goes out.
-    async fn welcomed(
-        &mut self,
-        welcome: wire::Welcome,
-        send: &mut FrameSender,
-    ) -> Result<(), Option<Close>> {
+    fn welcomed(&mut self, welcome: wire::Welcome, speech: &mut Speech) -> Result<(), Close> {
         let book = &self.office.book;
         let leaf = welcome.signer.unwrap_or_default();
         match book.signer(&leaf, book.own_ms()) {
             Ok(signer) if signer.relay() == Some(book.relay()) => {}
             _ => {
                 tracing::error!(event = "relay-not-trusted", code = "SIGNER");
-                return Err(Some(Close::BadIdentity));
+                return Err(Close::BadIdentity);
             }
         }
         let trust = book.trust();
         if welcome.roster_no < trust.roster().number {
             for piece in trust.signed_roster().pieces(trust.roster().number) {
-                send.send(Kind::RosterPiece(piece)).await.map_err(|_| None)?;
+                speech.say(Kind::RosterPiece(piece)).map_err(|_| Close::TooSlow)?;
             }
         }
         self.relay_leaf = leaf;
@@ -252,7 +279,7 @@ impl Call {
         self.hire_clerk();
         self.publish(welcome.bundle_batch);
         self.want();
-        self.late_wraps();
+        self.office.bells.late_wraps.notify_one();
         tracing::info!(event = "link-live", session = welcome.session, roster = welcome.roster_no);
         self.office.link.send_replace(LinkState { state: "live", path: Some("quic"), rtt_ms: None });
         Ok(())
@@ -321,6 +348,12 @@ impl Call {
                 let delivery = Delivery { transfer: *transfer, relay_leaf: self.relay_leaf.clone() };
                 self.beside(async move { Ok(arrivals::take(&office, delivery).await?.map(Event::Kept)) });
             }
+            Action::PullLateWraps { skip, max } => self.beside(async move {
+                let now_ms = office.book.own_ms();
+                let late = office.store(move |boxes| boxes.late_wraps(max, &skip, now_ms)).await?;
+                let wraps = |one: LateWraps| (one.id, one.wraps.into_iter().map(|(_, wrap)| wrap).collect());
+                Ok(Some(Event::LateWraps(late.into_iter().map(wraps).collect())))
+            }),
             Action::PullStatements { skip, max } => self.beside(async move {
                 let found = office.store(move |boxes| boxes.statements(max, &skip)).await?;
                 Ok(Some(Event::Statements(found)))
@@ -372,22 +405,12 @@ impl Call {
             Ok(Some(Event::Want(wanted)))
         });
     }
-
-    fn late_wraps(&mut self) {
-        let (office, reports) = (Arc::clone(&self.office), self.reports.clone());
-        self.beside(async move {
-            let now_ms = office.book.own_ms();
-            let late = office.store(move |boxes| boxes.late_wraps(LATE_WRAPS, now_ms)).await?;
-            for one in late {
-                let wraps = one.wraps.into_iter().map(|(_, wrap)| wrap).collect();
-                reports.send(Ok(Event::LateWraps(one.id, wraps))).await.ok(); // as above
-            }
-            Ok(None)
-        });
-    }
 }
 
-/// An event that changes nothing: the loop looks again.
-fn continue_with() -> Event {
-    Event::Offers(Vec::new())
+/// When the relay's TLS refused our certificate, the stable word for why.
+fn refused_papers(reason: &ConnectionError) -> Option<&'static str> {
+    let ConnectionError::ConnectionClosed(close) = reason else { return None };
+    // A TLS alert travels as 0x0100 plus its number (RFC 9001, 4.8).
+    let alert = u64::from(close.error_code).checked_sub(0x100)?;
+    PaperFault::code_of_alert(u8::try_from(alert).ok()?)
 }

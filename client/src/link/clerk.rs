@@ -28,6 +28,7 @@ pub(super) async fn clerk(
                 tokio::spawn(async move {
                     sleep(Duration::from_millis(u64::from(retry))).await;
                     office.bells.outbox.notify_one();
+                    office.bells.late_wraps.notify_one();
                 });
             }
             return Ok(Some(Event::Over(id)));

@@ -1,5 +1,7 @@
 //! Messages of `fr` that wait: for their turn, for the relay, for a recipient's key.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 #[test]
@@ -106,21 +108,24 @@ fn recipients_with_keys_do_not_wait_for_those_without() {
     // The key of us comes while the submission for br may be under way: its wrap must not be taken for sent.
     assert_eq!(boxes.add_wraps(&id(1), vec![wrap("us"), wrap("br")]).unwrap().into_inner(), 1);
     assert_eq!(boxes.submission(&id(1)).unwrap().unwrap().wraps, [wrap("br")]);
-    assert!(boxes.late_wraps(10, NOW).unwrap().is_empty(), "nothing follows what is not there");
+    assert!(
+        boxes.late_wraps(10, &BTreeSet::new(), NOW).unwrap().is_empty(),
+        "nothing follows what is not there"
+    );
     relayed(&mut boxes, 1, hash, None);
     assert_eq!(words(&boxes, 1), ["relayed", "queued", "queued"]);
     drop(boxes);
 
     let mut boxes = dir.open();
-    let late = boxes.late_wraps(10, NOW).unwrap();
+    let late = boxes.late_wraps(10, &BTreeSet::new(), NOW).unwrap();
     assert_eq!((late.len(), late[0].id), (1, id(1)));
     assert_eq!(late[0].wraps, [wrap("us")]);
     boxes.postpone(&id(1), NOW + 1).unwrap().into_inner();
-    assert!(boxes.late_wraps(10, NOW).unwrap().is_empty());
-    assert_eq!(boxes.late_wraps(10, NOW + 1).unwrap().len(), 1);
+    assert!(boxes.late_wraps(10, &BTreeSet::new(), NOW).unwrap().is_empty());
+    assert_eq!(boxes.late_wraps(10, &BTreeSet::new(), NOW + 1).unwrap().len(), 1);
     boxes.postpone(&id(1), 0).unwrap().into_inner();
     assert_eq!(relayed(&mut boxes, 1, hash, Some("us")), Noted::Advanced);
-    assert!(boxes.late_wraps(10, NOW).unwrap().is_empty());
+    assert!(boxes.late_wraps(10, &BTreeSet::new(), NOW).unwrap().is_empty());
     assert_eq!(words(&boxes, 1), ["relayed", "queued", "relayed"]);
     assert_eq!(boxes.needs_keys().unwrap(), [mailbox("minustah")]);
 }
@@ -166,7 +171,7 @@ fn a_lost_acceptance_leaves_no_wrap_behind() {
     hear(&mut boxes, &by("br", ReceiptKind::Delivered, 1, hash));
     assert_eq!(boxes.submission(&id(1)).unwrap().unwrap().wraps, [wrap("br")]);
     relayed(&mut boxes, 1, hash, None);
-    assert_eq!(boxes.late_wraps(10, NOW).unwrap()[0].wraps, [wrap("us")]);
+    assert_eq!(boxes.late_wraps(10, &BTreeSet::new(), NOW).unwrap()[0].wraps, [wrap("us")]);
     assert_eq!(words(&boxes, 1), ["delivered", "queued"]);
     // The relay says that it knows no such message: it goes as a whole, with what it lacks.
     boxes.resubmit(&id(1)).unwrap().into_inner();
