@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
+use valise_proto::kinds::ReceiptKind;
 use valise_proto::names::{Mailbox, MessageId};
 
 use crate::answer::{
@@ -127,8 +128,8 @@ impl Desk for RealDesk {
 
     async fn show(&self, id: MessageId) -> Result<ShowAnswer, DeskError> {
         let found = self.received(id).await?;
-        let about = about(&found);
-        let opened = self.office.state(&about, valise_proto::kinds::ReceiptKind::Opened, None);
+        let state = |about: &About| self.office.state(about, ReceiptKind::Opened, None);
+        let opened: Vec<_> = about(&found).iter().map(state).collect();
         let now_ms = self.office.book.own_ms();
         let mark = self.office.write(move |boxes| boxes.mark_opened(&id, &opened, now_ms)).await;
         mark.map_err(store_error)?;
@@ -177,10 +178,12 @@ impl Desk for RealDesk {
         let found = self.received(id).await?;
         let mut operator_ref = [0; 16];
         self.office.entropy.fill(&mut operator_ref);
-        let statement = self.office.acknowledge(&about(&found), operator_ref);
+        let state = |about: &About| self.office.acknowledge(about, operator_ref);
+        let statements: Vec<_> = about(&found).iter().map(state).collect();
         let by = Acknowledger { operator_ref, uid };
         let now_ms = self.office.book.own_ms();
-        let mark = self.office.write(move |boxes| boxes.mark_acknowledged(&id, &statement, by, now_ms)).await;
+        let mark =
+            self.office.write(move |boxes| boxes.mark_acknowledged(&id, &statements, by, now_ms)).await;
         mark.map_err(store_error)?;
         self.office.bells.statements.notify_one();
         self.office.changed();
@@ -234,12 +237,20 @@ impl Desk for RealDesk {
     }
 }
 
-fn about(message: &boxes::InboxMessage) -> About {
-    let mailbox: &Mailbox = &message.line.to;
-    About {
+/// What we speak about: the message, once for each of our mailboxes that stated `delivered`, the first one first.
+fn about(message: &boxes::InboxMessage) -> Vec<About> {
+    let about = |mailbox: Mailbox, sequence| About {
         message_id: message.line.id,
         header_hash: message.header.hash(),
-        sequence: message.sequence,
-        mailbox: mailbox.clone(),
+        sequence,
+        mailbox,
+    };
+    let mut all = vec![about(message.line.to.clone(), message.sequence)];
+    for stated in message.statements.iter().filter_map(|statement| statement.claim().ok()) {
+        let (ReceiptKind::Delivered, Some(mailbox)) = (stated.kind, stated.mailbox) else { continue };
+        if all.iter().all(|one| one.mailbox != mailbox || one.sequence != stated.sequence) {
+            all.push(about(mailbox, stated.sequence));
+        }
     }
+    all
 }

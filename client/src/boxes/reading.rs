@@ -169,17 +169,18 @@ impl Boxes {
         })
     }
 
-    /// Marks a message as shown to a person or fetched by a consumer.
+    /// Marks a message as shown to a person or fetched by a consumer. One statement for each of our mailboxes that it
+    /// came to.
     ///
     /// # Errors
     /// `NoSuchMessage` when none has this id and the header that the statement names.
     pub fn mark_opened(
         &mut self,
         id: &MessageId,
-        statement: &SignedReceipt,
+        statements: &[SignedReceipt],
         now_ms: u64,
     ) -> Result<Committed<Marked>, BoxesError> {
-        self.step(id, statement, ReceiptKind::Opened, |line| line.opened_ms = now_ms)
+        self.step(id, statements, ReceiptKind::Opened, |line| line.opened_ms = now_ms)
     }
 
     /// Marks a message as acknowledged by an operator; keeps who it was for our own audit.
@@ -189,11 +190,11 @@ impl Boxes {
     pub fn mark_acknowledged(
         &mut self,
         id: &MessageId,
-        statement: &SignedReceipt,
+        statements: &[SignedReceipt],
         who: Acknowledger,
         now_ms: u64,
     ) -> Result<Committed<Marked>, BoxesError> {
-        self.step(id, statement, ReceiptKind::Acknowledged, |line| {
+        self.step(id, statements, ReceiptKind::Acknowledged, |line| {
             line.acknowledged_ms = now_ms;
             line.operator_ref = who.operator_ref.to_vec();
             line.operator_uid = who.uid;
@@ -203,14 +204,14 @@ impl Boxes {
     fn step(
         &mut self,
         id: &MessageId,
-        statement: &SignedReceipt,
+        statements: &[SignedReceipt],
         kind: ReceiptKind,
         write: impl FnOnce(&mut Line),
     ) -> Result<Committed<Marked>, BoxesError> {
-        let claim = statement.claim().map_err(|_| BoxesError::Unfit("statement"))?;
-        if claim.kind != kind || claim.message_id != *id {
-            return Err(BoxesError::Unfit("statement"));
-        }
+        let claims = statements.iter().map(SignedReceipt::claim).collect::<Result<Vec<_>, _>>();
+        let claims = claims.map_err(|_| BoxesError::Unfit("statement"))?;
+        let fits = claims.iter().all(|claim| claim.kind == kind && claim.message_id == *id);
+        let Some(claim) = claims.first().filter(|_| fits) else { return Err(BoxesError::Unfit("statement")) };
         let found = self.read(|conn, vault| {
             for row in rows(conn, vault, id)? {
                 let paper = row.paper(conn, vault)?;
@@ -232,7 +233,9 @@ impl Boxes {
             let sealed = vault.seal(&row.mark, &row.line);
             let update = "UPDATE inbox SET rung = ?2, line = ?3 WHERE id = ?1";
             tx.execute(update, params![row.id, state.rank(), sealed])?;
-            statements::put(tx, vault, About::Inbox(row.id), statement)?;
+            for statement in statements {
+                statements::put(tx, vault, About::Inbox(row.id), statement)?;
+            }
             Ok(Marked::Advanced)
         })
     }

@@ -98,7 +98,7 @@ fn the_newest_comes_last_and_two_authors_may_share_an_id() {
     // A statement names its header, so it marks the message that it is about.
     let second = incoming("br", 1, 1);
     let opened = stated(ReceiptKind::Opened, &second.header, 1, 1);
-    boxes.mark_opened(&id(1), &opened, NOW).unwrap().into_inner();
+    boxes.mark_opened(&id(1), std::slice::from_ref(&opened), NOW).unwrap().into_inner();
     let states: Vec<_> = boxes.inbox(None).unwrap().iter().map(|line| line.state).collect();
     assert_eq!(states, [State::Delivered, State::Opened, State::Delivered]);
 }
@@ -116,14 +116,19 @@ fn opened_and_acknowledged_are_stated_once_and_go_forward_only() {
         boxes.counts().unwrap().inbox,
         InboxCounts { delivered: 1, statements: 1, ..InboxCounts::default() }
     );
-    let mark = |boxes: &mut Boxes| boxes.mark_opened(&id(1), &opened, NOW + 9).unwrap().into_inner();
+    let mark = |boxes: &mut Boxes| {
+        boxes.mark_opened(&id(1), std::slice::from_ref(&opened), NOW + 9).unwrap().into_inner()
+    };
     assert_eq!(mark(&mut boxes), Marked::Advanced);
     assert_eq!(mark(&mut boxes), Marked::Known);
     drop(boxes);
 
     let mut boxes = dir.open();
     let acknowledge = |boxes: &mut Boxes| {
-        boxes.mark_acknowledged(&id(1), &acknowledged, who, NOW + 10).unwrap().into_inner()
+        boxes
+            .mark_acknowledged(&id(1), std::slice::from_ref(&acknowledged), who, NOW + 10)
+            .unwrap()
+            .into_inner()
     };
     assert_eq!(acknowledge(&mut boxes), Marked::Advanced);
     assert_eq!(acknowledge(&mut boxes), Marked::Known);
@@ -138,10 +143,10 @@ fn opened_and_acknowledged_are_stated_once_and_go_forward_only() {
     let counts = InboxCounts { acknowledged: 1, statements: 3, ..InboxCounts::default() };
     assert_eq!(boxes.counts().unwrap().inbox, counts);
 
-    let wrong = boxes.mark_opened(&id(1), &acknowledged, NOW).unwrap_err();
+    let wrong = boxes.mark_opened(&id(1), std::slice::from_ref(&acknowledged), NOW).unwrap_err();
     assert!(matches!(wrong, BoxesError::Unfit("statement")));
     let unknown = stated(ReceiptKind::Opened, &came.header, 2, 7);
-    let fault = boxes.mark_opened(&id(2), &unknown, NOW).unwrap_err();
+    let fault = boxes.mark_opened(&id(2), std::slice::from_ref(&unknown), NOW).unwrap_err();
     assert!(matches!(fault, BoxesError::NoSuchMessage(missing) if missing == id(2)));
     assert_eq!(fault.exit(), 10);
 }
