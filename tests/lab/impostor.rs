@@ -94,9 +94,8 @@ pub fn call(lab: &mut Lab, shown: Shown, party: &str) -> Result<Answer> {
 
 /// The same, with the signing certificate of a party of its own choice behind the greeting.
 pub fn call_with(lab: &mut Lab, shown: Shown, party: &str, signer: &str) -> Result<Answer> {
-    let (to, tls) = (lab.relay().listen(), config(lab, &shown)?);
-    let name = relay_name(&relay_id(), &trust(lab)?).to_str().into_owned();
-    let greeting = [Kind::Hello(hello(lab, party)?), Kind::SigningLeaf(signing_leaf(lab, signer)?)];
+    let (to, name, tls) = way(lab, &shown)?;
+    let greeting = greeting(lab, party, signer)?;
     runtime()?.block_on(async {
         let endpoint = endpoint()?;
         let connecting = endpoint.connect_with(tls, to, &name).context("cannot call the relay")?;
@@ -113,8 +112,7 @@ pub fn call_with(lab: &mut Lab, shown: Shown, party: &str, signer: &str) -> Resu
 /// Sends bytes of its own on a control stream, with genuine papers and after no greeting; how the relay closed.
 pub fn speak(lab: &mut Lab, party: &str, bytes: &[u8]) -> Result<Answer> {
     let shown = Shown::Papers(genuine(lab, party)?, ALPN);
-    let (to, tls) = (lab.relay().listen(), config(lab, &shown)?);
-    let name = relay_name(&relay_id(), &trust(lab)?).to_str().into_owned();
+    let (to, name, tls) = way(lab, &shown)?;
     runtime()?.block_on(async {
         let endpoint = endpoint()?;
         let connection =
@@ -133,6 +131,17 @@ pub fn throw(lab: &mut Lab, datagrams: &[Vec<u8>]) -> Result<()> {
         socket.send_to(datagram, lab.relay().listen()).context("cannot send a datagram")?;
     }
     Ok(())
+}
+
+/// Where the lab's relay is, what it is called, and how to call it.
+pub(crate) fn way(lab: &mut Lab, shown: &Shown) -> Result<(SocketAddr, String, ClientConfig)> {
+    let name = relay_name(&relay_id(), &trust(lab)?).to_str().into_owned();
+    Ok((lab.relay().listen(), name, config(lab, shown)?))
+}
+
+/// What a party's device says first, with the signing certificate of a party of choice.
+pub(crate) fn greeting(lab: &Lab, party: &str, signer: &str) -> Result<[Kind; 2]> {
+    Ok([Kind::Hello(hello(lab, party)?), Kind::SigningLeaf(signing_leaf(lab, signer)?)])
 }
 
 async fn greet(connection: &Connection, greeting: [Kind; 2]) -> Result<Answer> {
@@ -214,11 +223,11 @@ fn bare(lab: &Lab) -> Result<rustls::ClientConfig> {
     Ok(tls)
 }
 
-fn endpoint() -> Result<Endpoint> {
+pub(crate) fn endpoint() -> Result<Endpoint> {
     let socket = UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
     Ok(Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))?)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }

@@ -2,12 +2,13 @@
 //!
 //! Rooms: [`mod@lab`] the federation and its directory · [`relay`] and [`party`] its programs · [`child`] processes ·
 //! [`mod@until`] bounded waiting · [`papers`] the federation's keys at work after `init` · [`impostor`] calls at the door
-//! with papers of any kind · [`tamper`] what a hostile relay operator could do · [`proof`] receipts read and verified ·
+//! with papers of any kind · [`greedy`] genuine papers, too much asked · [`tamper`] what a hostile relay operator could do · [`proof`] receipts read and verified ·
 //! [`story`] the demonstration.
 
 #![warn(missing_docs)]
 
 pub mod child;
+pub mod greedy;
 pub mod impostor;
 pub mod lab;
 pub mod papers;

@@ -5,6 +5,7 @@
 //! - [`blind_relay`]: what the relay holds tells it nothing.
 //! - [`flipped_byte`]: what the relay alters is found, and the sender told.
 //! - [`impostor`]: strangers are refused at the door.
+//! - [`greedy`]: a device that takes more than its share, and a crowd that takes its own.
 //! - [`bad_start`]: what a program is given to start with, and is not fit.
 //! - [`bad_input`]: what is handed in while programs run, and is not fit.
 //! - [`orderly`]: stopping, health, lists and rosters that change.
@@ -17,6 +18,7 @@ mod bad_input;
 mod bad_start;
 mod blind_relay;
 mod flipped_byte;
+mod greedy;
 mod impostor;
 mod journey;
 mod orderly;
