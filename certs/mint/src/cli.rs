@@ -5,16 +5,16 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use valise_host::clock::{Clock, SystemClock};
 use valise_host::entropy::OsEntropy;
+use valise_host::exit::ExitCode;
 use valise_proto::names::TrustDomain;
 
-use crate::fault::{Exit, MintFault};
+use crate::fault::MintFault;
 use crate::lab::{InitRequest, Lab, init};
 use crate::parties::PartyArg;
 
@@ -53,17 +53,17 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> io::Result<Exi
     let json = args.iter().any(|arg| arg == "--json");
     match Args::try_parse_from(&args) {
         Ok(args) => match answer(&args) {
-            Ok(()) => Ok(ExitCode::SUCCESS),
+            Ok(()) => Ok(ExitCode::Done),
             Err(fault) => refuse(&fault, args.json),
         },
         Err(error) if json && error.use_stderr() => {
             let text = error.to_string();
             let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
             let line = what.split_whitespace().collect::<Vec<_>>().join(" ");
-            report("USAGE", &line, "run `valisectl --help`", Exit::Usage)
+            report("USAGE", &line, "run `valisectl --help`", ExitCode::Usage)
         }
         Err(error) => {
-            let code = if error.use_stderr() { ExitCode::from(Exit::Usage as u8) } else { ExitCode::SUCCESS };
+            let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Done };
             error.print()?;
             Ok(code)
         }
@@ -113,7 +113,7 @@ fn refuse(fault: &MintFault, json: bool) -> io::Result<ExitCode> {
     let mut err = io::stderr().lock();
     writeln!(err, "valisectl: {fault}")?;
     writeln!(err, "  {}", fault.help())?;
-    Ok(ExitCode::from(fault.exit() as u8))
+    Ok(fault.exit())
 }
 
 /// The one line of an error (the same in every tool).
@@ -130,11 +130,11 @@ struct Report<'a> {
     exit: u8,
 }
 
-fn report(code: &str, message: &str, help: &str, exit: Exit) -> io::Result<ExitCode> {
-    let error = Report { code, message, help, exit: exit as u8 };
+fn report(code: &str, message: &str, help: &str, exit: ExitCode) -> io::Result<ExitCode> {
+    let error = Report { code, message, help, exit: exit.number() };
     let line = serde_json::to_string(&Refusal { error })?;
     writeln!(io::stderr().lock(), "{line}")?;
-    Ok(ExitCode::from(exit as u8))
+    Ok(exit)
 }
 
 #[cfg(test)]
@@ -148,13 +148,13 @@ mod tests {
     #[test]
     fn refusals_have_the_exit_codes_that_scripts_rely_on() {
         let occupied = env!("CARGO_MANIFEST_DIR");
-        assert_eq!(exit_of(&["init"]), ExitCode::from(2));
-        assert_eq!(exit_of(&["--json", "enrol"]), ExitCode::from(2));
-        assert_eq!(exit_of(&["init", "x", "--party", "fr", "--listen", "nowhere"]), ExitCode::from(2));
-        assert_eq!(exit_of(&["init", occupied, "--party", "fr", "--json"]), ExitCode::from(11));
-        assert_eq!(exit_of(&["init", "x", "--party", "FR"]), ExitCode::from(11));
-        assert_eq!(exit_of(&["init", "x", "--party", "fr", "--domain", "example"]), ExitCode::from(11));
-        assert_eq!(exit_of(&["--version"]), ExitCode::SUCCESS);
+        assert_eq!(exit_of(&["init"]), ExitCode::Usage);
+        assert_eq!(exit_of(&["--json", "enrol"]), ExitCode::Usage);
+        assert_eq!(exit_of(&["init", "x", "--party", "fr", "--listen", "nowhere"]), ExitCode::Usage);
+        assert_eq!(exit_of(&["init", occupied, "--party", "fr", "--json"]), ExitCode::InvalidInput);
+        assert_eq!(exit_of(&["init", "x", "--party", "FR"]), ExitCode::InvalidInput);
+        assert_eq!(exit_of(&["init", "x", "--party", "fr", "--domain", "example"]), ExitCode::InvalidInput);
+        assert_eq!(exit_of(&["--version"]), ExitCode::Done);
     }
 
     #[test]

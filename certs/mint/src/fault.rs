@@ -3,21 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+use valise_host::exit::ExitCode;
 use valise_host::keyfile::KeyFileError;
-
-/// What this program's exit tells (the same numbers in every tool of the house).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// Ours.
-    Internal = 1,
-    /// Arguments.
-    Usage = 2,
-    /// The operating system does not let us.
-    Permission = 4,
-    /// What was given is not valid; nothing was touched.
-    Input = 11,
-}
 
 /// Minting or writing failed.
 #[derive(Debug, thiserror::Error)]
@@ -91,11 +78,11 @@ impl MintFault {
     }
 
     /// Exit code.
-    pub fn exit(&self) -> Exit {
+    pub fn exit(&self) -> ExitCode {
         match self {
-            Self::Input { .. } => Exit::Input,
-            Self::Io { .. } | Self::KeyFile(_) if self.is_permission() => Exit::Permission,
-            _ => Exit::Internal,
+            Self::Input { .. } => ExitCode::InvalidInput,
+            Self::Io { .. } | Self::KeyFile(_) if self.is_permission() => ExitCode::LocalPermission,
+            _ => ExitCode::Internal,
         }
     }
 

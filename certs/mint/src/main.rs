@@ -5,5 +5,6 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 fn main() -> anyhow::Result<ExitCode> {
-    valise_mint::cli::run(std::env::args_os()).context("cannot write the answer")
+    let code = valise_mint::cli::run(std::env::args_os()).context("cannot write the answer")?;
+    Ok(code.into())
 }
