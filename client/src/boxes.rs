@@ -12,6 +12,7 @@ use valise_host::rest::Sealer;
 use valise_proto::names::{Mailbox, MessageId};
 
 mod dead;
+mod due;
 mod inbox;
 mod keys;
 mod meta;
@@ -30,16 +31,17 @@ mod vault;
 mod wraps;
 
 pub use dead::{Buried, DeadLetter, NewDeadLetter};
+pub use due::{LateWraps, ToSubmit};
 pub use inbox::{Content, Incoming, Kept, NewFile, Seen};
 pub use keys::{OwnBundle, OwnEpoch};
 pub use meta::{Counts, InboxCounts, OutboxCounts, Purged};
-pub use outbox::{NewMessage, QueueFault, Submission, Summary, ToSubmit};
+pub use outbox::{NewMessage, QueueFault, Submission, Summary};
 pub use progress::Noted;
 pub use reading::{Acknowledger, InboxLine, InboxMessage, Marked};
 pub use records::FileNote;
 pub use sent::{SentMessage, Tracked};
 pub use state::State;
-pub use wraps::{LateWraps, Waiting};
+pub use wraps::Waiting;
 
 use vault::Vault;
 

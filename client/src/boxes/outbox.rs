@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use valise_host::ledger::{Committed, StoreError};
 use valise_proto::header::{Header, SignedHeader};
-use valise_proto::kinds::{Addressing, Precedence};
+use valise_proto::kinds::Addressing;
 use valise_proto::limits as l;
 use valise_proto::names::{Mailbox, MessageId};
 use valise_proto::wire;
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use super::records::{Addressee, Correspondent, File, FileNote, Letter};
 use super::stage::Wrap;
 use super::state::State;
-use super::vault::{Blind, Vault, piece, sql, unsql};
+use super::vault::{Blind, Vault, piece, sql};
 use super::{Boxes, BoxesError, quiet};
 
 /// Column names that are sealed into what they hold.
@@ -72,19 +72,6 @@ pub enum QueueFault<E> {
     /// It could not be stored.
     #[error(transparent)]
     Boxes(#[from] BoxesError),
-}
-
-/// A message that the relay does not hold yet, and at least one recipient of which has a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToSubmit {
-    /// Which.
-    pub id: MessageId,
-    /// Its order.
-    pub precedence: Precedence,
-    /// Whether it counts as bulk in the session's scheduling.
-    pub bulk: bool,
-    /// Unix milliseconds, by our clock when it was written.
-    pub created_ms: u64,
 }
 
 /// All that is submitted of a message but its segments.
@@ -160,44 +147,6 @@ impl Boxes {
             let Some(sealed) = sealed else { return Ok(None) };
             let id = vault.open_bytes(REQUEST, &key, &sealed)?;
             MessageId::try_from(&id[..]).map(Some).map_err(|_| vault.broken(REQUEST))
-        })
-    }
-
-    /// Messages to submit now, most urgent first, then oldest; without those in `skip`, the postponed and those
-    /// that wait for every key.
-    pub fn to_submit(
-        &self,
-        max: usize,
-        skip: &BTreeSet<MessageId>,
-        now_ms: u64,
-    ) -> Result<Vec<ToSubmit>, BoxesError> {
-        self.read(|conn, vault| {
-            let skip: BTreeSet<Blind> = skip.iter().map(|id| vault.out(id)).collect();
-            let mut query = conn.prepare_cached(
-                "SELECT message, letter, precedence, bulk, created_ms FROM outbox
-                 WHERE live = 1 AND relayed = 0 AND not_before_ms <= ?1
-                   AND EXISTS (SELECT 1 FROM recipient WHERE recipient.message = outbox.id AND wrap = 1)
-                 ORDER BY precedence DESC, id",
-            )?;
-            let mut rows = query.query([sql(now_ms)])?;
-            let mut found = Vec::new();
-            while found.len() < max
-                && let Some(row) = rows.next()?
-            {
-                let message: Blind = row.get(0)?;
-                if skip.contains(&message) {
-                    continue;
-                }
-                let facts =
-                    facts(vault, &vault.open(&message, row.get_ref(1)?.as_blob().map_err(not_bytes)?)?)?;
-                found.push(ToSubmit {
-                    id: facts.message_id,
-                    precedence: facts.precedence,
-                    bulk: row.get(3)?,
-                    created_ms: unsql(row.get(4)?),
-                });
-            }
-            Ok(found)
         })
     }
 

@@ -7,14 +7,12 @@ use std::collections::BTreeSet;
 
 use rusqlite::{OptionalExtension, params};
 use valise_host::ledger::Committed;
-use valise_proto::kinds::Precedence;
-use valise_proto::limits::WRAPS_PER_FRAME;
 use valise_proto::names::{Mailbox, MessageId};
 use valise_proto::signing::Hash;
 use valise_proto::wire;
 use zeroize::Zeroizing;
 
-use super::outbox::{CEK, facts, find, header, not_bytes, place, wraps};
+use super::outbox::{CEK, facts, find, header, not_bytes, place};
 use super::records::Correspondent;
 use super::stage::Wrap;
 use super::vault::{Blind, sql};
@@ -28,17 +26,6 @@ pub struct Waiting {
     pub header_hash: Hash,
     /// The content key.
     pub cek: Zeroizing<[u8; 32]>,
-}
-
-/// Wraps that follow an envelope which the relay holds; at most a frame of them.
-#[derive(Clone, Debug)]
-pub struct LateWraps {
-    /// Which message.
-    pub id: MessageId,
-    /// Its order.
-    pub precedence: Precedence,
-    /// By mailbox.
-    pub wraps: Vec<(Mailbox, wire::KeyWrap)>,
 }
 
 quiet!(Waiting);
@@ -127,43 +114,6 @@ impl Boxes {
             }
             tx.execute("UPDATE outbox SET bytes = bytes + ?2 WHERE id = ?1", params![found.row, sql(bytes)])?;
             Ok(taken)
-        })
-    }
-
-    /// Wraps to send after their envelopes, most urgent message first, without those in `skip` and the postponed. A message comes again
-    /// until the relay's receipts for these mailboxes are in.
-    pub fn late_wraps(
-        &self,
-        max: usize,
-        skip: &BTreeSet<MessageId>,
-        now_ms: u64,
-    ) -> Result<Vec<LateWraps>, BoxesError> {
-        self.read(|conn, vault| {
-            let skip: BTreeSet<Blind> = skip.iter().map(|id| vault.out(id)).collect();
-            let mut query = conn.prepare_cached(
-                "SELECT message, letter FROM outbox
-                 WHERE live = 1 AND relayed = 1 AND not_before_ms <= ?1
-                   AND EXISTS (SELECT 1 FROM recipient WHERE recipient.message = outbox.id AND wrap = 2)
-                 ORDER BY precedence DESC, id",
-            )?;
-            let mut rows = query.query([sql(now_ms)])?;
-            let mut late = Vec::new();
-            while late.len() < max
-                && let Some(row) = rows.next()?
-            {
-                let message: Blind = row.get(0)?;
-                if skip.contains(&message) {
-                    continue;
-                }
-                let facts =
-                    facts(vault, &vault.open(&message, row.get_ref(1)?.as_blob().map_err(not_bytes)?)?)?;
-                let gone = || vault.broken("outbox");
-                let found = find(conn, vault, &facts.message_id)?.ok_or_else(gone)?;
-                let mut wraps = wraps(conn, vault, &found, Wrap::Late)?;
-                wraps.truncate(WRAPS_PER_FRAME);
-                late.push(LateWraps { id: facts.message_id, precedence: facts.precedence, wraps });
-            }
-            Ok(late)
         })
     }
 
