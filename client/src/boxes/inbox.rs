@@ -226,14 +226,13 @@ fn store(tx: &Transaction<'_>, vault: &Vault, mark: &Blind, incoming: &Incoming)
         files: files.iter().map(file).collect(),
     };
     tx.execute(
-        "INSERT INTO inbox (message, mark, precedence, bytes, created_ms, delivered_ms, rung, line, paper)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO inbox (message, mark, precedence, bytes, delivered_ms, rung, line, paper)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             vault.came(&facts.message_id),
             mark,
             facts.precedence.to_wire(),
             sql(total as u64),
-            sql(facts.created_ms),
             sql(incoming.now_ms),
             State::Delivered.rank(),
             vault.seal(mark, &line),

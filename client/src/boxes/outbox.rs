@@ -304,14 +304,13 @@ fn store(tx: &Transaction<'_>, vault: &Vault, new: &NewMessage) -> Result<Messag
         queued_ms: new.now_ms,
     };
     tx.execute(
-        "INSERT INTO outbox (message, precedence, bulk, bytes, created_ms, expires_ms, letter, cek)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO outbox (message, precedence, bulk, bytes, expires_ms, letter, cek)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
             message,
             facts.precedence.to_wire(),
             facts.is_bulk(),
             sql(new.bytes_uploaded),
-            sql(facts.created_ms),
             sql(facts.expires_ms),
             vault.seal(&message, &letter),
             vault.seal_bytes(CEK, &message, new.cek.as_ref()),

@@ -18,7 +18,7 @@ const FIRST: &str = "
 CREATE TABLE outbox (
     id INTEGER PRIMARY KEY, message BLOB NOT NULL UNIQUE,
     precedence INTEGER NOT NULL, bulk INTEGER NOT NULL, bytes INTEGER NOT NULL,
-    created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, not_before_ms INTEGER NOT NULL DEFAULT 0,
+    expires_ms INTEGER NOT NULL, not_before_ms INTEGER NOT NULL DEFAULT 0,
     sequence INTEGER, relayed INTEGER NOT NULL DEFAULT 0, live INTEGER NOT NULL DEFAULT 1,
     letter BLOB NOT NULL, cek BLOB
 ) STRICT;
@@ -57,7 +57,7 @@ CREATE INDEX request_until ON request (until_ms);
 -- Messages that came. `line` is what a list shows and what changes, `paper` the rest.
 CREATE TABLE inbox (
     id INTEGER PRIMARY KEY, message BLOB NOT NULL, mark BLOB NOT NULL UNIQUE,
-    precedence INTEGER NOT NULL, bytes INTEGER NOT NULL, created_ms INTEGER NOT NULL,
+    precedence INTEGER NOT NULL, bytes INTEGER NOT NULL,
     delivered_ms INTEGER NOT NULL, rung INTEGER NOT NULL, line BLOB NOT NULL, paper BLOB NOT NULL
 ) STRICT;
 CREATE INDEX inbox_message ON inbox (message, id);
