@@ -8,7 +8,7 @@ use valise_client::daemon::{self, DaemonError};
 
 /// Runs the Valise daemon of a bureau or mission.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "valised", version)]
 struct Args {
     /// The configuration file, client.toml.
     #[arg(long)]

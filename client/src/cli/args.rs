@@ -1,5 +1,6 @@
 //! The command line as typed: verbs, options, and the words they take. Reads nothing but the arguments.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub(super) enum Verb {
     Inbox {
         /// Only the newest N.
         #[arg(long, value_name = "N")]
-        limit: Option<usize>,
+        limit: Option<NonZeroUsize>,
         /// End with 10 when there is none.
         #[arg(long)]
         exit_status: bool,

@@ -2,6 +2,7 @@
 //! says what to do; never repeats a request by itself.
 
 use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -113,9 +114,14 @@ impl Daemon {
             )
             .into(),
             ErrorKind::NotFound => self.unreachable("is not running: its socket does not exist"),
+            ErrorKind::ConnectionRefused if !self.is_socket() => self.unreachable("cannot be there: that is not a socket"),
             ErrorKind::ConnectionRefused => self.unreachable("is not running: nobody answers on its socket"),
             _ => self.unreachable(&format!("cannot be reached: {cause}")),
         }
+    }
+
+    fn is_socket(&self) -> bool {
+        self.socket.metadata().is_ok_and(|found| found.file_type().is_socket())
     }
 
     fn unreachable(&self, what: &str) -> ErrorBody {

@@ -61,6 +61,10 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn not_written(path: &Path, cause: &io::Error) -> DeskError {
     let message = format!("{} cannot be written: {cause}", path.display());
     match cause.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            let message = format!("{} is not a directory", path.display());
+            DeskError::invalid("save-failed", message, "choose a directory for `--save`")
+        }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             let help = "choose a directory that this user may write";
             DeskError::new(ExitCode::LocalPermission, "save-denied", message, help)

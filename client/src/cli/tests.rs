@@ -148,7 +148,7 @@ fn every_refusal_has_its_code_and_sends_nothing() {
     std::fs::write(at("half"), vec![0; 9 * 1024 * 1024]).unwrap();
     let (missing, dir, half) = (at("missing"), at("dir"), at("half"));
     let subject = "s".repeat(513);
-    let table: [(&[&str], &str, u8); 20] = [
+    let table: [(&[&str], &str, u8); 22] = [
         (&["send", "br"], "empty-message", 11),
         (&["send", "xx", "--attach", &half], "unknown-recipient", 11),
         (&["send", "de", "--attach", &half], "not-permitted", 5),
@@ -169,6 +169,8 @@ fn every_refusal_has_its_code_and_sends_nothing() {
         (&["ack", SENT], "no-such-message", 11),
         (&["track", RECEIVED], "no-such-message", 11),
         (&["inbox", "--limit", "-1"], "usage", 2),
+        (&["inbox", "--limit", "0"], "usage", 2),
+        (&["--socket", "/dev/null", "status"], "daemon-unreachable", 3),
     ];
     for (words, code, exit) in table {
         let said = valise(&office, &[&["--json"], words].concat(), b"");

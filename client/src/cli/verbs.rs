@@ -1,5 +1,6 @@
 //! The verbs that ask once and say the answer: `inbox`, `show`, `ack`, `track`, `status`.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use valise_proto::names::MessageId;
 
 /// Lists the received messages.
 pub(super) async fn inbox(
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     exit_status: bool,
     daemon: &Daemon,
     voice: &mut Voice<'_>,
