@@ -152,6 +152,7 @@ mod tests {
         assert_eq!(exit_of(&["--json", "enrol"]), ExitCode::Usage);
         assert_eq!(exit_of(&["init", "x", "--party", "fr", "--listen", "nowhere"]), ExitCode::Usage);
         assert_eq!(exit_of(&["init", occupied, "--party", "fr", "--json"]), ExitCode::InvalidInput);
+        assert_eq!(exit_of(&["init", "/proc/x", "--party", "fr"]), ExitCode::InvalidInput);
         assert_eq!(exit_of(&["init", "x", "--party", "FR"]), ExitCode::InvalidInput);
         assert_eq!(exit_of(&["init", "x", "--party", "fr", "--domain", "example"]), ExitCode::InvalidInput);
         assert_eq!(exit_of(&["--version"]), ExitCode::Done);

@@ -82,6 +82,7 @@ impl MintFault {
         match self {
             Self::Input { .. } => ExitCode::InvalidInput,
             Self::Io { .. } | Self::KeyFile(_) if self.is_permission() => ExitCode::LocalPermission,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::InvalidInput,
             _ => ExitCode::Internal,
         }
     }

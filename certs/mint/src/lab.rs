@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use valise_host::entropy::Entropy;
-use valise_host::keyfile::ensure_private_dir;
+use valise_host::keyfile::{KeyFileError, ensure_private_dir};
 use valise_proto::limits::PARTIES_MAX;
 use valise_proto::names::TrustDomain;
 
@@ -177,7 +177,10 @@ fn staging(dir: &Path, mint: &Mint) -> Result<PathBuf, MintFault> {
     fs::create_dir_all(parent).map_err(MintFault::io(parent, "make the directory"))?;
     let unique = u64::from_le_bytes(*mint.random());
     let staged = parent.join(format!(".{}.{unique:016x}.new", name.to_string_lossy()));
-    ensure_private_dir(&staged)?;
+    ensure_private_dir(&staged).map_err(|fault| match fault {
+        KeyFileError::Io { source, .. } => MintFault::io(dir, "make")(source),
+        other => other.into(),
+    })?;
     Ok(staged)
 }
 
