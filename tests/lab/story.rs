@@ -111,7 +111,9 @@ fn leave(voice: &Voice, stage: &mut Stage, wanted: Wanted, held: bool) {
         lab.keep();
         voice.say(&format!("kept in {dir}: papers, configurations, stores, logs. To look around:"));
         voice.say(&format!("  target/release/valise-relay --config {dir}/relay/relay.toml &"));
-        voice.say(&format!("  target/release/valised --config {dir}/parties/br/client.toml &"));
+        voice.say(&format!(
+            "  for p in fr br minustah; do target/release/valised --config {dir}/parties/$p/client.toml & done"
+        ));
         voice.say(&format!("  target/release/valise --socket {dir}/parties/br/api.sock inbox"));
     } else {
         voice
