@@ -68,6 +68,7 @@ fn a_directory_that_is_a_file_is_refused() {
     std::fs::write(&file, "kept").unwrap();
     let said = valise(&office, &["show", RECEIVED, "--save", file.to_str().unwrap(), "--json"], b"");
     assert_eq!((said.code, said.error().as_str()), (11, "save-failed"));
+    assert!(said.err.contains("file is not a directory"), "{}", said.err);
     assert_eq!(std::fs::read(&file).unwrap(), b"kept");
 }
 
