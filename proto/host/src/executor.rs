@@ -25,6 +25,15 @@ pub const BATCH_BYTES: usize = 8 * 1024 * 1024;
 #[error("the store's thread has ended; restart the program")]
 pub struct WorkerGone;
 
+/// Who runs a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seats {
+    /// The caller: for a simulated run, which must have no thread.
+    Inline,
+    /// An operating-system thread of its own: for the product.
+    Threaded,
+}
+
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
 /// One state, one caller at a time. Clones share the state; the last one dropped ends the thread.
@@ -51,6 +60,17 @@ enum Seat<S, J> {
 }
 
 impl<S: Send + 'static> Worker<S> {
+    /// Seats the state as the machine wants it.
+    ///
+    /// # Errors
+    /// The operating system has no thread to give.
+    pub fn seated(seats: Seats, name: &str, state: S) -> io::Result<Self> {
+        match seats {
+            Seats::Inline => Ok(Self::inline(state)),
+            Seats::Threaded => Self::threaded(name, state),
+        }
+    }
+
     /// Gives the state a thread of its own, named for the debugger.
     ///
     /// # Errors
@@ -94,6 +114,17 @@ impl<S: Send + 'static> Worker<S> {
 }
 
 impl<S: Batched> Batcher<S> {
+    /// Seats the state as the machine wants it.
+    ///
+    /// # Errors
+    /// The operating system has no thread to give.
+    pub fn seated(seats: Seats, name: &str, state: S) -> io::Result<Self> {
+        match seats {
+            Seats::Inline => Ok(Self::inline(state)),
+            Seats::Threaded => Self::threaded(name, state),
+        }
+    }
+
     /// Gives the state a thread of its own, named for the debugger.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -70,6 +71,26 @@ impl<T> AsRef<T> for Committed<T> {
     }
 }
 
+/// A point of a commit at which a machine may stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitPoint {
+    /// Everything is decided, nothing is on the disk.
+    Before,
+    /// The database is synced, its mark is not.
+    Synced,
+    /// All of it is on the disk, and nobody knows yet.
+    After,
+    /// The store is being closed; its log is about to be folded in.
+    Closing,
+}
+
+/// Told of every commit of a store, and of its closing. Where it answers false the store stops as if the machine had: the caller learns
+/// nothing but that it is over, and the disk stays as it is. The simulator kills here.
+pub trait CommitWatch: Send + Sync {
+    /// Whether to go on at this point of a commit of the store that lies at `store`.
+    fn goes_on(&self, store: &Path, point: CommitPoint) -> bool;
+}
+
 /// An open store. One thread owns it.
 pub struct Ledger {
     // Dropped in this order: the database is closed before another process may open it.
@@ -78,6 +99,7 @@ pub struct Ledger {
     path: PathBuf,
     commit_no: u64,
     failed: OnceCell<String>,
+    watch: Option<Arc<dyn CommitWatch>>,
     _guard: Guard,
 }
 
@@ -103,7 +125,22 @@ impl Ledger {
             made.map_err(StoreError::io(path, "make"))?;
         }
         let (conn, mark, commit_no) = opening::open(path, schema, sealer, found)?;
-        Ok(Self { conn, mark, path: path.to_owned(), commit_no, failed: OnceCell::new(), _guard: guard })
+        Ok(Self {
+            conn,
+            mark,
+            path: path.to_owned(),
+            commit_no,
+            failed: OnceCell::new(),
+            watch: None,
+            _guard: guard,
+        })
+    }
+
+    /// Tells this watch of every commit from now on.
+    #[must_use]
+    pub fn watched(mut self, watch: Option<Arc<dyn CommitWatch>>) -> Self {
+        self.watch = watch;
+        self
     }
 
     /// Runs the work in one transaction. `Ok` means: on the disk, and remembered by the mark. Blocks on the disk.
@@ -116,9 +153,22 @@ impl Ledger {
     ) -> Result<Committed<T>, StoreError> {
         self.refuse_after_failure()?;
         let next = self.commit_no + 1;
-        let done = transact(&mut self.conn, next, work).and_then(|value| {
+        let (watch, path) = (self.watch.clone(), self.path.clone());
+        let pass = |point| match &watch {
+            Some(watch) if !watch.goes_on(&path, point) => {
+                Err(StoreError::Failed { what: "the machine stopped".to_owned() })
+            }
+            _ => Ok(()),
+        };
+        let watched = |tx: &Transaction<'_>| {
+            let value = work(tx)?;
+            pass(CommitPoint::Before).map(|()| value)
+        };
+        let done = transact(&mut self.conn, next, watched).and_then(|value| {
             self.commit_no = next;
+            pass(CommitPoint::Synced)?;
             self.mark.advance(next)?;
+            pass(CommitPoint::After)?;
             self.fold_log()?;
             Ok(Committed(value))
         });
@@ -177,7 +227,8 @@ impl fmt::Debug for Ledger {
 
 impl Drop for Ledger {
     fn drop(&mut self) {
-        if self.failed.get().is_some() {
+        let stopped = self.watch.as_ref().is_some_and(|one| !one.goes_on(&self.path, CommitPoint::Closing));
+        if stopped || self.failed.get().is_some() {
             // After a failure the log is evidence: it is not folded and not removed.
             self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok();
         }

@@ -1,7 +1,7 @@
 //! What relay and client both need of a machine. Stands on `valise-proto` alone; never opens an envelope, never
 //! decides who may write to whom.
 //!
-//! Rooms: [`entropy`] chance and [`clock`] time, handed in · [`keyfile`] secret files · [`rest`] sealing at rest ·
+//! Rooms: [`machine`] what is handed in: [`clock`] time, [`entropy`] chance, sockets · [`keyfile`] secret files · [`rest`] sealing at rest ·
 //! [`ledger`] the store that notices loss · [`executor`] who runs a store · [`config`] TOML and its advice ·
 //! [`logs`] JSON lines and the panic hook · [`transport`] how a connection behaves · [`endpoint`] and [`cid`] what
 //! a restarted relay still knows · [`framing`] frames over a stream.
@@ -19,6 +19,7 @@ pub mod framing;
 pub mod keyfile;
 pub mod ledger;
 pub mod logs;
+pub mod machine;
 pub mod rest;
 pub mod speech;
 pub mod transport;

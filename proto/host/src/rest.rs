@@ -117,6 +117,13 @@ impl Sealer {
         std::array::from_fn(|at| full[at])
     }
 
+    /// Random bytes from the source of nonces, to name a store by.
+    pub fn draw<const N: usize>(&self) -> [u8; N] {
+        let mut out = [0; N];
+        self.0.entropy.fill(&mut out);
+        out
+    }
+
     /// The check value of the key; see [`RestKey::check`].
     pub fn check(&self) -> [u8; BLIND_BYTES] {
         self.0.check

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use valise_proto::limits::CONTROL_PENDING_BYTES;
 use valise_proto::wire::{self, frame::Kind};
@@ -26,7 +26,8 @@ pub struct Unread;
 #[derive(Debug)]
 pub struct Speech {
     frames: mpsc::Sender<Kind>,
-    writer: JoinHandle<()>,
+    // One task; it ends with its session.
+    writer: JoinSet<()>,
     pending: VecDeque<(usize, Kind)>,
     bytes: usize,
 }
@@ -35,7 +36,8 @@ impl Speech {
     /// Starts the writing task.
     pub fn start(mut stream: FrameSender) -> Self {
         let (frames, mut waiting) = mpsc::channel(AHEAD);
-        let writer = tokio::spawn(async move {
+        let mut writer = JoinSet::new();
+        writer.spawn(async move {
             while let Some(kind) = waiting.recv().await {
                 if stream.send(kind).await.is_err() {
                     return; // the connection is gone, and the session's loop sees it
@@ -81,15 +83,13 @@ impl Speech {
 
     /// Lets what was said go out, for a moment; then the connection may be closed.
     pub async fn end(mut self) {
-        let stop = self.writer.abort_handle();
         let last = async {
             while self.waits() {
                 self.hand_over().await;
             }
             drop(self.frames);
-            self.writer.await.ok(); // the connection is gone
+            self.writer.join_next().await;
         };
         timeout(LAST_WORDS, last).await.ok(); // a peer that does not read misses the last words
-        stop.abort();
     }
 }

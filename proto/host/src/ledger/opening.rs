@@ -9,7 +9,6 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::mark::{Found, Mark, STORE_ID_BYTES};
 use super::{Schema, StoreError};
-use crate::entropy::random;
 use crate::keyfile::sync_dir;
 use crate::rest::Sealer;
 
@@ -134,7 +133,7 @@ fn use_log(conn: &Connection, path: &Path) -> Result<(), StoreError> {
 
 /// Makes an empty store. A crash within leaves an empty database, which the next start takes for none.
 fn create(conn: &mut Connection, path: &Path, schema: &Schema, sealer: &Sealer) -> Result<State, StoreError> {
-    let state = State { commit_no: 0, store_id: random(), key_check: sealer.check().to_vec() };
+    let state = State { commit_no: 0, store_id: sealer.draw(), key_check: sealer.check().to_vec() };
     use_log(conn, path)?;
     let mut make = || {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
