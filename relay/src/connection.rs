@@ -418,10 +418,11 @@ impl<Q: Queue> Call<Q> {
         let id = transfer.facts.message_id;
         let reserved = self.release(&id);
         self.tasks.spawn(async move {
-            // On its own: what is committed wakes its recipients even when this session is gone.
-            let submitted = tokio::spawn(async move { hub.submit(device, *transfer).await }).await;
+            // What is committed wakes its recipients even when this session is gone.
+            let own = Arc::clone(&hub);
+            let submitted = hub.run_on(async move { own.submit(device, *transfer).await }).await;
             drop(reserved); // the store holds the bytes now
-            let Ok(answer) = submitted else { return };
+            let Ok(Some(answer)) = submitted else { return };
             for event in answers(id, answer) {
                 reports.send(Report::Event(event)).await.ok(); // the loop is gone: so is the session
             }

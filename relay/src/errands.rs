@@ -66,11 +66,11 @@ pub async fn note<Q: Queue>(hub: Arc<Hub<Q>>, device: DeviceId, receipts: Vec<Si
     let notes: Vec<_> = receipts
         .into_iter()
         .map(|receipt| {
-            let (hub, device) = (Arc::clone(&hub), device.clone());
-            // On its own: what is committed is told to the author even when this session is gone.
-            tokio::spawn(async move {
+            let (own, device) = (Arc::clone(&hub), device.clone());
+            // What is committed is told to the author even when this session is gone.
+            hub.run_on(async move {
                 loop {
-                    match hub.note(&device, receipt.clone()).await {
+                    match own.note(&device, receipt.clone()).await {
                         Err(QueueError::Full) => sleep(FULL_PAUSE).await,
                         Err(_) => return None,
                         Ok(noted) => return noted,
@@ -81,7 +81,7 @@ pub async fn note<Q: Queue>(hub: Arc<Hub<Q>>, device: DeviceId, receipts: Vec<Si
         .collect();
     let (mut ids, mut settled) = (Vec::new(), Vec::new());
     for noted in notes {
-        if let Ok(Some((id, number))) = noted.await {
+        if let Ok(Some(Some((id, number)))) = noted.await {
             ids.push(id);
             settled.extend(number);
         }

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use valise_certs::leaf::Leaf;
 use valise_certs::profile::Entity;
 use valise_certs::signer::verify_signer;
@@ -97,6 +99,7 @@ pub struct Hub<Q> {
     incoming: Arc<Semaphore>,
     sessions: AtomicU64,
     draining: AtomicBool,
+    errands: CancellationToken,
 }
 
 /// What a hub is made of.
@@ -136,6 +139,7 @@ impl<Q: Queue> Hub<Q> {
             incoming: Arc::new(Semaphore::new(parts.incoming_kib as usize)),
             sessions: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            errands: CancellationToken::new(),
         }
     }
 
@@ -152,6 +156,19 @@ impl<Q: Queue> Hub<Q> {
     /// Unix milliseconds.
     pub fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// Cancelled when the relay ends: what runs on behind its session ends then.
+    pub fn errands(&self) -> &CancellationToken {
+        &self.errands
+    }
+
+    /// Runs on when the session that asked for it is gone, and ends with the relay.
+    pub fn run_on<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        tokio::spawn(self.errands.clone().run_until_cancelled_owned(work))
     }
 
     /// The certificate behind the relay's statements.

@@ -3,19 +3,22 @@
 //!
 //! The rooms an envelope passes, in order: [`listener`] and [`admission`] who calls · [`connection`] frames and events, [`errands`]
 //! what runs beside them · [`intake`] a submission comes in · [`hub`] and [`router`] whether and where to ·
-//! [`queue`] durable · [`delivery`] out again. Beside them: [`stamp`] the relay's own statements · [`config`],
-//! [`run`], [`health`].
+//! [`queue`] durable · [`delivery`] out again. Around them: [`relay`] puts them together, [`run`] makes a program of it.
+//! Beside them: [`config`], [`papers`], [`fault`] · [`stamp`] the relay's own statements · [`health`].
 
 pub mod admission;
 pub mod config;
 pub mod connection;
 pub mod delivery;
 pub mod errands;
+pub mod fault;
 pub mod health;
 pub mod hub;
 pub mod intake;
 pub mod listener;
+pub mod papers;
 pub mod queue;
+pub mod relay;
 pub mod router;
 pub mod run;
 pub mod stamp;

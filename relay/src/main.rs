@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use valise_relay::fault::RunError;
 use valise_relay::run;
 
 /// Runs a Valise relay.
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(args: &Args) -> Result<(), run::RunError> {
+fn serve(args: &Args) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run::run(&args.config))
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
-use valise_host::entropy::OsEntropy;
 use valise_host::executor::{Batcher, WorkerGone};
 use valise_host::ledger::StoreError;
+use valise_host::machine::Machine;
 use valise_host::rest::{RestKey, Sealer};
 use valise_proto::bundle::SignedBundle;
 use valise_proto::limits::WRAP_MAX;
@@ -39,15 +39,6 @@ mod schema;
 mod settle;
 mod store;
 
-/// Who runs the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// The caller: for a simulated run, which must have no thread.
-    Inline,
-    /// An operating-system thread of its own: for the product.
-    Threaded,
-}
-
 /// A queue in one SQLite file. Clones share it; the last one dropped closes it.
 #[derive(Clone)]
 pub struct SqliteQueue {
@@ -60,19 +51,19 @@ impl SqliteQueue {
     ///
     /// # Errors
     /// As [`Ledger::open`](valise_host::ledger::Ledger::open); a store that is refused is left as it was.
-    pub fn open(path: &Path, key: &RestKey, stamp: Arc<dyn Stamp>, mode: Mode) -> Result<Self, StoreError> {
-        let sealer = Sealer::new(key, Arc::new(OsEntropy));
+    pub fn open(
+        path: &Path,
+        key: &RestKey,
+        stamp: Arc<dyn Stamp>,
+        machine: &Machine,
+    ) -> Result<Self, StoreError> {
+        let sealer = Sealer::new(key, Arc::clone(&machine.entropy));
         let (failing, failed) = watch::channel(None);
-        let store = Store::open(path, sealer, stamp, failing)?;
-        let batcher = match mode {
-            Mode::Inline => Batcher::inline(store),
-            Mode::Threaded => Batcher::threaded("queue", store).map_err(|source| StoreError::Io {
-                path: path.to_owned(),
-                doing: "start a thread for",
-                source,
-            })?,
-        };
-        Ok(Self { batcher, failed })
+        let store = Store::open(path, sealer, stamp, failing)?.watched(machine.watch.clone());
+        let batcher = Batcher::seated(machine.seats, "queue", store);
+        let no_thread =
+            |source| StoreError::Io { path: path.to_owned(), doing: "start a thread for", source };
+        Ok(Self { batcher: batcher.map_err(no_thread)?, failed })
     }
 
     /// Gives up this handle and waits until the file is closed: all clones gone, all that waited done.

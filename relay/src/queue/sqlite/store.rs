@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{oneshot, watch};
 use valise_host::executor::Batched;
-use valise_host::ledger::{Committed, Ledger, StoreError};
+use valise_host::ledger::{CommitWatch, Committed, Ledger, StoreError};
 use valise_host::rest::Sealer;
 
 use super::group::{Draft, Group, Operation, Signed};
@@ -124,6 +124,11 @@ impl Store {
             held.optional()?.ok_or_else(|| vault.damaged("its tally is gone"))
         })?;
         Ok(Self { ledger, vault, stamp, depth, failed })
+    }
+
+    /// Tells this watch of every commit.
+    pub(super) fn watched(self, watch: Option<Arc<dyn CommitWatch>>) -> Self {
+        Self { ledger: self.ledger.watched(watch), ..self }
     }
 
     /// Commits these as one group. Damage met by one of many must not fail the others: they are tried one by one.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use valise_host::entropy::random;
+use valise_host::executor::Seats;
 use valise_host::keyfile::KeyFile;
 use valise_proto::kinds::ReceiptKind;
 
@@ -36,7 +37,7 @@ pub(super) fn rest_key(byte: u8) -> RestKey {
     RestKey::new(&KeyFile::from_bytes([byte; 32]))
 }
 
-struct Disk(Scratch, Mode);
+struct Disk(Scratch, Seats);
 
 impl Lab for Disk {
     type Queue = SqliteQueue;
@@ -50,18 +51,18 @@ impl Lab for Disk {
     }
 }
 
-fn open(path: &Path, mode: Mode) -> Result<SqliteQueue, StoreError> {
-    SqliteQueue::open(path, &rest_key(1), stamp(), mode)
+fn open(path: &Path, seats: Seats) -> Result<SqliteQueue, StoreError> {
+    SqliteQueue::open(path, &rest_key(1), stamp(), &Machine { seats, ..Machine::real() })
 }
 
 mod inline {
     use super::*;
-    conformance!(Disk(Scratch::new(), Mode::Inline));
+    conformance!(Disk(Scratch::new(), Seats::Inline));
 }
 
 mod threaded {
     use super::*;
-    conformance!(Disk(Scratch::new(), Mode::Threaded));
+    conformance!(Disk(Scratch::new(), Seats::Threaded));
 }
 
 /// The bytes of each file that the store keeps, lock aside.
@@ -83,7 +84,7 @@ fn power_cut(dir: &Scratch) -> PathBuf {
 #[tokio::test]
 async fn nothing_on_the_disk_can_be_read() {
     let dir = Scratch::new();
-    let queue = open(&dir.store(), Mode::Inline).unwrap();
+    let queue = open(&dir.store(), Seats::Inline).unwrap();
     let mut secret = message(0xa7);
     secret.from = device("fr", "canary-gw");
     secret.to = vec![("canary-east/fugitives", true), ("canary-west", false)];
@@ -126,30 +127,30 @@ async fn nothing_on_the_disk_can_be_read() {
 #[tokio::test]
 async fn a_wrong_key_opens_nothing_and_touches_nothing() {
     let dir = Scratch::new();
-    let queue = open(&dir.store(), Mode::Inline).unwrap();
+    let queue = open(&dir.store(), Seats::Inline).unwrap();
     message(1).place(&queue).await;
     queue.close().await;
     let before = files(&dir.store());
-    let refused = SqliteQueue::open(&dir.store(), &rest_key(2), stamp(), Mode::Inline);
+    let refused = SqliteQueue::open(&dir.store(), &rest_key(2), stamp(), &Machine::real());
     assert!(matches!(refused, Err(StoreError::WrongKey { .. })), "{refused:?}");
     assert!(files(&dir.store()) == before);
-    assert_eq!(next(&open(&dir.store(), Mode::Inline).unwrap(), "br").await, [1]);
+    assert_eq!(next(&open(&dir.store(), Seats::Inline).unwrap(), "br").await, [1]);
 }
 
 #[tokio::test]
 async fn a_second_relay_is_kept_out_until_the_first_has_closed() {
     let dir = Scratch::new();
-    let queue = open(&dir.store(), Mode::Threaded).unwrap();
-    let refused = open(&dir.store(), Mode::Threaded);
+    let queue = open(&dir.store(), Seats::Threaded).unwrap();
+    let refused = open(&dir.store(), Seats::Threaded);
     assert!(matches!(refused, Err(StoreError::InUse { .. })), "{refused:?}");
     queue.close().await;
-    open(&dir.store(), Mode::Threaded).unwrap().close().await;
+    open(&dir.store(), Seats::Threaded).unwrap().close().await;
 }
 
 #[tokio::test]
 async fn a_damaged_log_is_refused_and_a_whole_one_loses_nothing() {
     let dir = Scratch::new();
-    let queue = open(&dir.store(), Mode::Inline).unwrap();
+    let queue = open(&dir.store(), Seats::Inline).unwrap();
     for id in 1..=3 {
         message(id).place(&queue).await;
     }
@@ -158,9 +159,9 @@ async fn a_damaged_log_is_refused_and_a_whole_one_loses_nothing() {
     let whole = fs::read(&log).unwrap();
     for len in [0, whole.len() / 2, whole.len() - 1] {
         fs::write(&log, &whole[..len]).unwrap();
-        let refused = open(&cut, Mode::Inline);
+        let refused = open(&cut, Seats::Inline);
         assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{len}: {refused:?}");
     }
     fs::write(&log, &whole).unwrap();
-    assert_eq!(next(&open(&cut, Mode::Inline).unwrap(), "br").await, [1, 2, 3]);
+    assert_eq!(next(&open(&cut, Seats::Inline).unwrap(), "br").await, [1, 2, 3]);
 }
