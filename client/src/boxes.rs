@@ -5,9 +5,10 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction};
-use valise_host::ledger::{Committed, Ledger, StoreError};
+use valise_host::ledger::{CommitWatch, Committed, Ledger, StoreError};
 use valise_host::rest::Sealer;
 use valise_proto::names::{Mailbox, MessageId};
 
@@ -125,6 +126,12 @@ impl Boxes {
         let ledger = Ledger::open(path, &schema::SCHEMA, sealer)?;
         ledger.read(schema::prepare)?;
         Ok(Self { ledger, vault: Vault::new(sealer.clone(), path) })
+    }
+
+    /// Tells this watch of every commit.
+    #[must_use]
+    pub fn watched(self, watch: Option<Arc<dyn CommitWatch>>) -> Self {
+        Self { ledger: self.ledger.watched(watch), ..self }
     }
 
     /// Where the store lies.

@@ -1,4 +1,8 @@
-//! Opens the rooms in order and closes them in reverse. Everything that can be wrong is found before a socket appears.
+//! A daemon put together: boxes, keys, book and link, on whatever machine it is given. Opens them in order and closes
+//! them in reverse.
+//!
+//! Everything that can be wrong is found before a socket appears. Signals and the local API are `run`'s alone: the
+//! simulator needs neither.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -6,27 +10,28 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use valise_certs::crl::CrlState;
-use valise_host::clock::{Clock, SystemClock};
-use valise_host::config::ConfigError;
-use valise_host::entropy::{Entropy, OsEntropy};
 use valise_host::executor::Worker;
-use valise_host::exit::ExitCode;
+use valise_host::machine::Machine;
 use valise_host::rest::Sealer;
 use valise_proto::limits::DAY_MS;
 
 use crate::api;
 use crate::book::Book;
-use crate::boxes::{Boxes, BoxesError};
+use crate::boxes::Boxes;
 use crate::config::ClientConfig;
 use crate::desk::RealDesk;
 use crate::epochs;
-use crate::exit::DeskError;
-use crate::link::{Link, LinkError};
+use crate::link::Link;
 use crate::office::{Bells, LinkState, Office, OfficeError};
-use crate::papers::{Papers, PapersError};
+use crate::papers::Papers;
+
+mod fault;
+
+pub use fault::DaemonError;
 
 /// How often old dedupe marks and ended bookkeeping are cleared, and overdue messages ended.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
@@ -39,133 +44,120 @@ const CLOSE_WAIT: Duration = Duration::from_secs(5);
 /// Then, for the store to be closed. In vain costs nothing: what was answered for is synced.
 const STORE_WAIT: Duration = Duration::from_secs(1);
 
-/// Why the daemon did not start, or ended.
-#[derive(Debug, thiserror::Error)]
-pub enum DaemonError {
-    /// Configuration, keys or papers.
-    #[error(transparent)]
-    Papers(#[from] PapersError),
-    /// The store.
-    #[error(transparent)]
-    Boxes(#[from] BoxesError),
-    /// The store, while running.
-    #[error("{0}")]
-    Store(String),
-    /// The link.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// The local API.
-    #[error("{0}; {help}", help = .0.help)]
-    Api(#[from] DeskError),
-    /// The operating system refused something else.
-    #[error("the operating system refused: {0}")]
-    System(#[from] std::io::Error),
+/// A daemon that is open and not yet calling.
+pub struct Daemon {
+    office: Arc<Office>,
+    link: Link,
+    tls_ends_ms: u64,
+    relay_address: String,
+    // What answers this desk's users; it ends with the daemon.
+    rooms: JoinSet<()>,
 }
 
-impl From<OfficeError> for DaemonError {
-    fn from(error: OfficeError) -> Self {
-        match error {
-            OfficeError::Boxes(error) => Self::Boxes(error),
-            OfficeError::Gone => Self::Store(error.to_string()),
-        }
+impl Daemon {
+    /// Opens the boxes, makes what keys are due, and binds a socket for the link.
+    pub async fn open(config: &ClientConfig, papers: Papers, machine: &Machine) -> Result<Self, DaemonError> {
+        let sealer = Sealer::new(&papers.rest, Arc::clone(&machine.entropy));
+        let boxes = Boxes::open(&config.store.path, &sealer)?.watched(machine.watch.clone());
+        let newest_ms = boxes.newest_time_seen()?;
+        let tls = papers.tls;
+        let office = Arc::new(Office {
+            device: config.device(),
+            mailboxes: config.mailboxes(),
+            signing: Arc::new(papers.signing),
+            leaf: papers.leaf,
+            kem: papers.kem,
+            keyring: Mutex::default(),
+            book: Book::new(
+                papers.trust,
+                papers.kept_roster,
+                config.relay.id.clone(),
+                Arc::clone(&machine.clock),
+                newest_ms,
+            ),
+            boxes: Worker::seated(machine.seats, "boxes", boxes)?,
+            entropy: Arc::clone(&machine.entropy),
+            clock: Arc::clone(&machine.clock),
+            bells: Bells::default(),
+            link: watch::Sender::new(LinkState { state: "down", path: None, rtt_ms: None }),
+            failed: watch::Sender::new(None),
+            leaves: Mutex::default(),
+        });
+        epochs::prepare(&office).await?;
+        let link = Link::new(Arc::clone(&office), &tls, config.relay.address, config.link.profile, machine)?;
+        let relay_address = config.relay.address.to_string();
+        Ok(Self { office, link, tls_ends_ms: papers.tls_ends_ms, relay_address, rooms: JoinSet::new() })
     }
-}
 
-impl From<ConfigError> for DaemonError {
-    fn from(error: ConfigError) -> Self {
-        Self::Papers(error.into())
+    /// What its users ask.
+    pub fn desk(&self) -> RealDesk {
+        RealDesk::new(Arc::clone(&self.office), self.relay_address.clone())
     }
-}
 
-impl DaemonError {
-    /// How the program ends on it.
-    pub fn exit(&self) -> ExitCode {
-        match self {
-            Self::Papers(PapersError::Key(_)) => ExitCode::LocalPermission,
-            Self::Papers(PapersError::Papers(_) | PapersError::NotOurs { .. }) => ExitCode::NotTrusted,
-            Self::Papers(_) => ExitCode::InvalidInput,
-            Self::Boxes(error) => ExitCode::from_number(error.exit()).unwrap_or(ExitCode::Store),
-            Self::Store(_) => ExitCode::Store,
-            Self::Link(LinkError::Papers(_)) => ExitCode::NotTrusted,
-            Self::Link(_) | Self::System(_) => ExitCode::Internal,
-            Self::Api(error) => error.exit,
-        }
+    /// The daemon's shared middle.
+    pub fn office(&self) -> &Arc<Office> {
+        &self.office
+    }
+
+    /// Calls the relay until told to stop, or until the store fails; then closes.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), DaemonError> {
+        let Self { office, link, tls_ends_ms, mut rooms, .. } = self;
+        let leave = CancellationToken::new();
+        rooms.spawn(link.run(leave.clone()));
+        tracing::info!(event = "desk-open", party = %office.device.party, device = %office.device.device);
+        let ended = attend(&office, tls_ends_ms, &stop).await;
+        stop.cancel();
+        leave.cancel();
+        let closing = async { while rooms.join_next().await.is_some() {} };
+        tokio::time::timeout(CLOSE_WAIT, closing).await.ok(); // what is durable stays durable
+        let boxes = office.boxes.clone();
+        drop(office);
+        tokio::time::timeout(STORE_WAIT, boxes.stop()).await.ok(); // folds its log in
+        tracing::info!(event = "stopped");
+        ended
     }
 }
 
 /// Reads everything and opens nothing: `--check`.
 pub fn check(path: &Path) -> Result<(), DaemonError> {
     let config = ClientConfig::load(path)?;
-    Papers::load(&config, SystemClock.now_ms())?;
+    Papers::load(&config, Machine::real().clock.now_ms())?;
     Ok(())
 }
 
-/// Runs until told to stop, or until the store fails.
+/// Runs as a program until a signal, or until the store fails.
 pub async fn run(path: &Path) -> Result<(), DaemonError> {
+    let machine = Machine::real();
     let config = ClientConfig::load(path)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let papers = Papers::load(&config, clock.now_ms())?;
-    let entropy: Arc<dyn Entropy> = Arc::new(OsEntropy);
-    let boxes = Boxes::open(&config.store.path, &Sealer::new(&papers.rest, Arc::clone(&entropy)))?;
-    let newest_ms = boxes.newest_time_seen()?;
-    let tls = papers.tls;
-    let office = Arc::new(Office {
-        device: config.device(),
-        mailboxes: config.mailboxes(),
-        signing: Arc::new(papers.signing),
-        leaf: papers.leaf,
-        kem: papers.kem,
-        keyring: Mutex::default(),
-        book: Book::new(
-            papers.trust,
-            papers.kept_roster,
-            config.relay.id.clone(),
-            Arc::clone(&clock),
-            newest_ms,
-        ),
-        boxes: Worker::threaded("boxes", boxes)?,
-        entropy,
-        clock,
-        bells: Bells::default(),
-        link: watch::Sender::new(LinkState { state: "down", path: None, rtt_ms: None }),
-        failed: watch::Sender::new(None),
-        leaves: Mutex::default(),
-    });
-    epochs::prepare(&office).await?;
-    let link = Link::new(Arc::clone(&office), &tls, config.relay.address, config.link.profile)?;
+    let papers = Papers::load(&config, machine.clock.now_ms())?;
+    let mut daemon = Daemon::open(&config, papers, &machine).await?;
     let group = config.api.group.as_deref().map(api::group_id).transpose()?;
     let socket = api::LocalSocket::bind(&config.api.socket, group).await?;
     let stop = CancellationToken::new();
-    let desk = RealDesk::new(Arc::clone(&office), config.relay.address.to_string());
-    let answering = tokio::spawn(api::serve(socket, Arc::new(desk), stop.clone().cancelled_owned()));
-    let calling = tokio::spawn(link.run(stop.clone()));
-    tracing::info!(event = "desk-open", party = %office.device.party, device = %office.device.device);
-    let ended = attend(&office, papers.tls_ends_ms).await;
+    let desk = Arc::new(daemon.desk());
+    daemon.rooms.spawn(api::serve(socket, desk, stop.clone().cancelled_owned()));
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let serving = daemon.serve(stop.clone());
+    tokio::pin!(serving);
+    tokio::select! {
+        biased;
+        ended = &mut serving => return ended,
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
     stop.cancel();
-    let closing = async {
-        calling.await.ok();
-        answering.await.ok();
-    };
-    tokio::time::timeout(CLOSE_WAIT, closing).await.ok(); // what is durable stays durable
-    let boxes = office.boxes.clone();
-    drop(office);
-    tokio::time::timeout(STORE_WAIT, boxes.stop()).await.ok(); // folds its log in
-    tracing::info!(event = "stopped");
-    ended
+    serving.await
 }
 
-/// Minds the clock until a signal or a failure.
-async fn attend(office: &Office, tls_ends_ms: u64) -> Result<(), DaemonError> {
-    let mut term = signal(SignalKind::terminate())?;
-    let mut int = signal(SignalKind::interrupt())?;
+/// Minds the clock until told to stop, or a failure.
+async fn attend(office: &Office, tls_ends_ms: u64, stop: &CancellationToken) -> Result<(), DaemonError> {
     let mut failed = office.failed.subscribe();
     let (mut look, mut tidy) = (interval(epochs::LOOK_EVERY), interval(TIDY_EVERY));
     let mut remind = interval(REMIND_EVERY);
     loop {
         tokio::select! {
             biased;
-            _ = term.recv() => return Ok(()),
-            _ = int.recv() => return Ok(()),
+            () = stop.cancelled() => return Ok(()),
             why = failed.wait_for(Option::is_some) => {
                 let why = why.ok().and_then(|why| why.clone()).unwrap_or_default();
                 tracing::error!(event = "store-failed", why);

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use valise_certs::identity::admit_relay;
 use valise_certs::tls::{TlsPapers, client_config, relay_name, time_from};
 use valise_host::endpoint::{EndpointKeys, endpoint_config};
+use valise_host::machine::Machine;
 use valise_host::transport::{LinkProfile, device_transport};
 use valise_proto::session::Close;
 use valise_proto::session::backoff::Backoff;
@@ -67,15 +68,15 @@ impl Link {
         papers: &TlsPapers,
         address: SocketAddr,
         profile: LinkProfile,
+        machine: &Machine,
     ) -> Result<Self, LinkError> {
         let any: SocketAddr = match address {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        let socket = std::net::UdpSocket::bind(any)?;
         let keys = EndpointKeys::drawn(&*office.entropy);
         let config = endpoint_config(&keys, Arc::clone(&office.entropy));
-        let endpoint = Endpoint::new(config, None, socket, Arc::new(quinn::TokioRuntime))?;
+        let endpoint = machine.endpoint(any, config, None)?;
         let clock = Arc::clone(&office.clock);
         let tls = client_config(papers, &office.book.trust(), time_from(move || clock.now_ms()))?;
         let tls = quinn::crypto::rustls::QuicClientConfig::try_from(tls);

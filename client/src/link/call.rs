@@ -292,8 +292,9 @@ impl Call {
         let (office, reports, leaf) =
             (Arc::clone(&self.office), self.reports.clone(), self.relay_leaf.clone());
         self.tasks.spawn(async move {
+            let mut naps = JoinSet::new();
             while let Some(action) = actions.recv().await {
-                match clerk(&office, action, &leaf).await {
+                match clerk(&office, action, &leaf, &mut naps).await {
                     Ok(None) => {}
                     Ok(Some(event)) => {
                         reports.send(Ok(event)).await.ok(); // the loop is gone: so is the call

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use valise_proto::session::device::{Action, Event};
 use valise_proto::wire;
@@ -10,11 +11,12 @@ use valise_proto::wire;
 use crate::answers;
 use crate::office::{Office, OfficeError};
 
-/// What the clerk does with one action, and the event that answers the relay.
+/// What the clerk does with one action, and the event that answers the relay. `naps` ring when it is time to try again.
 pub(super) async fn clerk(
     office: &Arc<Office>,
     action: Action,
     leaf: &wire::SigningLeaf,
+    naps: &mut JoinSet<()>,
 ) -> Result<Option<Event>, OfficeError> {
     match action {
         Action::Accepted(id, relayed) => {
@@ -23,9 +25,10 @@ pub(super) async fn clerk(
         }
         Action::Refused(id, code, retry, statement) => {
             answers::refused(office, id, code, retry, statement.map(|one| *one), leaf).await?;
+            while naps.try_join_next().is_some() {}
             if retry > 0 {
                 let office = Arc::clone(office);
-                tokio::spawn(async move {
+                naps.spawn(async move {
                     sleep(Duration::from_millis(u64::from(retry))).await;
                     office.bells.outbox.notify_one();
                     office.bells.late_wraps.notify_one();
