@@ -158,8 +158,7 @@ async fn attend(office: &Office, tls_ends_ms: u64, stop: &CancellationToken) -> 
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            why = failed.wait_for(Option::is_some) => {
-                let why = why.ok().and_then(|why| why.clone()).unwrap_or_default();
+            why = failure(&mut failed) => {
                 tracing::error!(event = "store-failed", why);
                 return Err(DaemonError::Store(why));
             }
@@ -172,6 +171,12 @@ async fn attend(office: &Office, tls_ends_ms: u64, stop: &CancellationToken) -> 
             _ = remind.tick() => remind_of(office, tls_ends_ms),
         }
     }
+}
+
+/// Resolves, with the reason, once the store takes nothing more.
+async fn failure(failed: &mut watch::Receiver<Option<String>>) -> String {
+    let why = failed.wait_for(Option::is_some).await;
+    why.ok().and_then(|why| why.clone()).unwrap_or_default()
 }
 
 /// Lists past their date still count, and a certificate near its end still works; somebody has to bring newer ones.

@@ -15,6 +15,7 @@ pub mod papers;
 pub mod party;
 pub mod proof;
 pub mod relay;
+pub mod sim;
 pub mod story;
 pub mod tamper;
 pub mod until;

@@ -23,5 +23,6 @@ mod impostor;
 mod journey;
 mod orderly;
 mod outage;
+mod simulation;
 mod storm;
 mod tidy;
