@@ -153,7 +153,8 @@ impl Call {
                     Err(valise_host::framing::FrameFault::Frame(_)) => return Some(Close::Protocol),
                     Err(_) => return None,
                 },
-                stream = self.connection.accept_uni() => {
+                // A delivery may overtake Welcome, and waits for it in its stream.
+                stream = self.connection.accept_uni(), if self.session.reads_transfers() => {
                     self.take_in(FrameReceiver::new(stream.ok()?));
                     None
                 }

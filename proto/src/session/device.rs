@@ -73,6 +73,11 @@ impl DeviceSession {
         self.state
     }
 
+    /// Whether deliveries are read now: not before Welcome has said whose statements to believe ([P-18]).
+    pub fn reads_transfers(&self) -> bool {
+        !matches!(self.state, State::Greeting)
+    }
+
     /// Takes one event. After a close, nothing more comes.
     pub fn handle(&mut self, event: Event) -> Vec<Action> {
         if self.state == State::Closed {
