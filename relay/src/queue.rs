@@ -74,13 +74,13 @@ pub struct LateWraps {
 /// What became of late wraps.
 #[derive(Clone, Debug)]
 pub enum Wrapped {
-    /// Durable: one `relayed` receipt per mailbox that became deliverable or was re-wrapped.
+    /// Durable: one `relayed` receipt for each mailbox of the wraps.
     Stored {
         /// The message's number.
         sequence: Sequence,
         /// The proofs.
         relayed: Vec<SignedReceipt>,
-        /// The mailboxes, to be woken.
+        /// The mailboxes that can read now, to be woken.
         mailboxes: Vec<Mailbox>,
     },
     /// No such message of this device, or a mailbox that is not among its recipients.
@@ -185,7 +185,7 @@ pub trait Queue: Send + Sync + 'static {
     fn enqueue(&self, submission: Submission) -> impl Future<Output = Answer<Placed>> + Send;
 
     /// Adds or replaces wraps of a message accepted before: all, or none when one is for another mailbox. An entry
-    /// that ended meanwhile is passed over.
+    /// that ended meanwhile takes none, and is answered like the others.
     fn add_wraps(&self, wraps: LateWraps) -> impl Future<Output = Answer<Wrapped>> + Send;
 
     /// Keeps a recipient's statement for the author's device. `sequence` and `mailbox` say which entry it is about;

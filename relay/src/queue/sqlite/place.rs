@@ -76,22 +76,24 @@ pub(super) fn add_wraps(group: &mut Group<'_>, late: &LateWraps) -> Result<Draft
         return Ok(Draft::of(Wrapped::NoSuchMessage));
     };
     let wraps = one_each(&late.wraps);
-    let mut open = Vec::with_capacity(wraps.len());
+    let mut entries = Vec::with_capacity(wraps.len());
     for mailbox in wraps.keys() {
         match entry_state(group, sequence, mailbox)? {
             None => return Ok(Draft::of(Wrapped::NoSuchMessage)),
-            Some(SETTLED) => {} // it ended meanwhile; its end is on its way to the author
-            Some(state) => open.push((*mailbox, state)),
+            Some(state) => entries.push((*mailbox, state)),
         }
     }
-    let mut tickets = Vec::with_capacity(open.len());
-    let mut mailboxes = Vec::with_capacity(open.len());
-    for (mailbox, state) in open {
-        set_wrap(group, sequence, mailbox, wraps[mailbox], state)?;
+    let mut tickets = Vec::with_capacity(entries.len());
+    let mut mailboxes = Vec::with_capacity(entries.len());
+    for (mailbox, state) in entries {
+        // One that ended meanwhile takes no wrap and is answered all the same: its author waits for a word on each.
+        if state != SETTLED {
+            set_wrap(group, sequence, mailbox, wraps[mailbox], state)?;
+            mailboxes.push(mailbox.clone());
+        }
         let mut receipt = relayed(group, sequence, &late.message_id, author.header_hash, late.now_ms);
         receipt.mailbox = Some(mailbox.clone());
         tickets.push(group.state(receipt));
-        mailboxes.push(mailbox.clone());
     }
     Ok(Draft::signed(move |signed| {
         let relayed = tickets.into_iter().map(|ticket| signed.take(ticket)).collect();
