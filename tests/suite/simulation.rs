@@ -1,7 +1,8 @@
 //! The simulator at work: drawn runs, each judged against the reference model.
 
 use valise_lab::sim::federation::Federation;
-use valise_lab::sim::run::{PARTIES, Told, play_seed};
+use valise_lab::sim::ops::shrink;
+use valise_lab::sim::run::{PARTIES, Told, play, play_seed, tell};
 
 #[test]
 fn drawn_runs_lose_and_double_nothing() {
@@ -23,6 +24,8 @@ fn drawn_runs_lose_and_double_nothing() {
         );
         if !outcome.is_good() {
             bad += 1;
+            let ops = shrink(&ops, 150, |ops| !play(&federation, &PARTIES, seed, ops).is_good());
+            let outcome = tell(&federation, &PARTIES, seed, &ops);
             println!("{}", Told { seed, ops: &ops, outcome: &outcome });
         }
     }

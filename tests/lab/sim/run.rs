@@ -96,33 +96,49 @@ pub fn play_seed(federation: &Federation, seed: u64) -> (Vec<Op>, Outcome) {
 
 /// Plays these operations. A run that cannot go on is a run with a fault.
 pub fn play(federation: &Federation, parties: &[&'static str], seed: u64, ops: &[Op]) -> Outcome {
-    on_paused_clock(async {
-        let mut world = match World::new(federation, parties, seed) {
-            Ok(world) => world,
-            Err(error) => return Outcome { faults: vec![format!("{error:#}")], ..Outcome::default() },
-        };
-        let played = story(&mut world, ops).await;
-        if let Err(error) = &played {
-            world.fault(format!("{error:#}"));
-        }
-        let (lost, doubled) = match played {
-            Ok(()) => judge::judge(&mut world).await,
-            Err(_) => (0, 0),
-        };
-        let model = locked(&world.model).clone();
-        let answered: Vec<_> = model.requests().filter(|asked| asked.id.is_some()).collect();
-        Outcome {
-            messages: answered.len() as u64,
-            deliveries: answered.iter().map(|asked| asked.to.len() as u64).sum(),
-            lost,
-            doubled,
-            faults: model.faults().to_vec(),
-            counts: world.counts,
-            elapsed: world.elapsed(),
-            trace: world.net.trace(),
-            story: std::mem::take(&mut world.story),
-        }
-    })
+    on_paused_clock(run(federation, parties, seed, ops, false))
+}
+
+/// The same, with the programs' own log lines in the story.
+pub fn tell(federation: &Federation, parties: &[&'static str], seed: u64, ops: &[Op]) -> Outcome {
+    on_paused_clock(run(federation, parties, seed, ops, true))
+}
+
+async fn run(
+    federation: &Federation,
+    parties: &[&'static str],
+    seed: u64,
+    ops: &[Op],
+    listen: bool,
+) -> Outcome {
+    let mut world = match World::new(federation, parties, seed) {
+        Ok(world) => world,
+        Err(error) => return Outcome { faults: vec![format!("{error:#}")], ..Outcome::default() },
+    };
+    let listener = if listen { world.story.listener() } else { tracing::Dispatch::none() };
+    // Everything of a run runs on this thread.
+    let _listening = tracing::dispatcher::set_default(&listener);
+    let played = story(&mut world, ops).await;
+    if let Err(error) = &played {
+        world.fault(format!("{error:#}"));
+    }
+    let (lost, doubled) = match played {
+        Ok(()) => judge::judge(&mut world).await,
+        Err(_) => (0, 0),
+    };
+    let model = locked(&world.model).clone();
+    let answered: Vec<_> = model.requests().filter(|asked| asked.id.is_some()).collect();
+    Outcome {
+        messages: answered.len() as u64,
+        deliveries: answered.iter().map(|asked| asked.to.len() as u64).sum(),
+        lost,
+        doubled,
+        faults: model.faults().to_vec(),
+        counts: world.counts,
+        elapsed: world.elapsed(),
+        trace: world.net.trace(),
+        story: world.story.lines(),
+    }
 }
 
 /// Runs on one thread whose clock jumps from one timer to the next.

@@ -23,6 +23,7 @@ use super::net::Net;
 use super::node::{Ground, PartyNode, RelayNode};
 use super::operator::Operator;
 use super::ops::RELAY;
+use super::story::Story;
 
 /// Nothing that a test does to a program at rest takes longer than this, in time of the run.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -52,8 +53,8 @@ pub struct World {
     pub model: Arc<Mutex<Model>>,
     /// What was counted.
     pub counts: Counts,
-    /// What happened, a line each with its time.
-    pub story: Vec<String>,
+    /// What happened.
+    pub story: Story,
     begun: Instant,
     dir: PathBuf,
     blown: Arc<Notify>,
@@ -88,7 +89,7 @@ impl World {
             net,
             model: Arc::default(),
             counts: Counts::default(),
-            story: Vec::new(),
+            story: Story::new(),
             begun: Instant::now(),
             dir,
             blown,
@@ -106,8 +107,8 @@ impl World {
     }
 
     /// Adds a line to the story.
-    pub fn tell(&mut self, what: impl AsRef<str>) {
-        self.story.push(format!("{:9.3} s  {}", self.elapsed().as_secs_f64(), what.as_ref()));
+    pub fn tell(&self, what: impl AsRef<str>) {
+        self.story.tell(what);
     }
 
     /// A party by its name.
