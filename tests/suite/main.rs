@@ -23,6 +23,8 @@ mod impostor;
 mod journey;
 mod orderly;
 mod outage;
+#[cfg(feature = "planted")]
+mod planted;
 mod simulation;
 mod storm;
 mod tidy;

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use valise_host::ledger::{Committed, StoreError};
+use valise_host::planted::Planted;
 use valise_proto::header::{Header, SignedHeader};
 use valise_proto::limits::{HASH_BYTES, REPLAY_KEPT_MS, SEGMENT_BYTES};
 use valise_proto::names::{Mailbox, MessageId};
@@ -131,6 +132,9 @@ impl Boxes {
     pub fn keep(&mut self, incoming: Incoming) -> Result<Committed<Kept>, BoxesError> {
         let (incoming, facts) = (&incoming, &incoming.facts);
         let hash = incoming.header.hash();
+        if Planted::DedupApart.here() {
+            return self.keep_apart(incoming);
+        }
         self.commit(|tx, vault| {
             let mark = vault.mark(&facts.sender_key_id, &facts.message_id);
             let Some(earlier) = earlier(tx, vault, &mark)? else {
@@ -141,6 +145,23 @@ impl Boxes {
             }
             state_again(tx, vault, earlier.row, &incoming.delivered)?;
             Ok(Kept::Already(unsql(earlier.row)))
+        })
+    }
+
+    /// Planted: the mark in one commit, the message in the next.
+    fn keep_apart(&mut self, incoming: &Incoming) -> Result<Committed<Kept>, BoxesError> {
+        let mark = self.vault.mark(&incoming.facts.sender_key_id, &incoming.facts.message_id);
+        let seen = Mark { header_hash: incoming.header.hash().0.to_vec(), sequence: incoming.sequence };
+        let row = self.commit(|tx, vault| {
+            let row = tx.query_row("SELECT coalesce(max(id), 0) + 1 FROM inbox", [], |row| row.get(0))?;
+            let insert = "INSERT OR IGNORE INTO seen (mark, until_ms, inbox, data) VALUES (?1, ?2, ?3, ?4)";
+            tx.execute(insert, params![mark, i64::MAX, row, vault.seal(&mark, &seen)])?;
+            Ok::<i64, StoreError>(row)
+        })?;
+        let row = row.into_inner();
+        self.commit(|tx, vault| {
+            tx.execute("DELETE FROM seen WHERE mark = ?1 AND inbox = ?2", params![mark, row])?;
+            store(tx, vault, &mark, incoming).map(|row| Kept::New(unsql(row)))
         })
     }
 

@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, DropBehavior, Transaction, TransactionBehavior};
 
+use crate::planted::Planted;
 use crate::rest::Sealer;
 
 mod fault;
@@ -153,6 +154,9 @@ impl Ledger {
     ) -> Result<Committed<T>, StoreError> {
         self.refuse_after_failure()?;
         let next = self.commit_no + 1;
+        if Planted::AcknowledgeBeforeSync.here() {
+            return self.commit_late(next, work);
+        }
         let (watch, path) = (self.watch.clone(), self.path.clone());
         let pass = |point| match &watch {
             Some(watch) if !watch.goes_on(&path, point) => {
@@ -173,6 +177,36 @@ impl Ledger {
             Ok(Committed(value))
         });
         done.inspect_err(|fault| self.note(fault))
+    }
+
+    /// Planted: answers now and commits with the next, or on closing.
+    fn commit_late<T>(
+        &mut self,
+        next: u64,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<Committed<T>, StoreError> {
+        self.commit_the_late()?;
+        let mut tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let value = work(&tx)?;
+        tx.execute("UPDATE ledger SET commit_no = ?1 WHERE id = 1", [next.cast_signed()])?;
+        tx.set_drop_behavior(DropBehavior::Ignore);
+        drop(tx);
+        self.commit_no = next;
+        let stopped = self.watch.as_ref().is_some_and(|one| {
+            [CommitPoint::Before, CommitPoint::Synced, CommitPoint::After]
+                .iter()
+                .any(|point| !one.goes_on(&self.path, *point))
+        });
+        let gone = || StoreError::Failed { what: "the machine stopped".to_owned() };
+        if stopped { Err(gone()).inspect_err(|fault| self.note(fault)) } else { Ok(Committed(value)) }
+    }
+
+    fn commit_the_late(&mut self) -> Result<(), StoreError> {
+        if !self.conn.is_autocommit() {
+            self.conn.execute_batch("COMMIT")?;
+            self.mark.advance(self.commit_no)?;
+        }
+        Ok(())
     }
 
     /// Reads, outside any transaction of its own. Blocks on the disk.
@@ -228,6 +262,9 @@ impl fmt::Debug for Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         let stopped = self.watch.as_ref().is_some_and(|one| !one.goes_on(&self.path, CommitPoint::Closing));
+        if Planted::AcknowledgeBeforeSync.here() && !stopped {
+            self.commit_the_late().ok();
+        }
         if stopped || self.failed.get().is_some() {
             // After a failure the log is evidence: it is not folded and not removed.
             self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).ok();

@@ -4,7 +4,7 @@
 //! Rooms: [`machine`] what is handed in: [`clock`] time, [`entropy`] chance, sockets · [`keyfile`] secret files · [`rest`] sealing at rest ·
 //! [`ledger`] the store that notices loss · [`executor`] who runs a store · [`config`] TOML and its advice ·
 //! [`logs`] JSON lines and the panic hook · [`transport`] how a connection behaves · [`endpoint`] and [`cid`] what
-//! a restarted relay still knows · [`framing`] frames over a stream.
+//! a restarted relay still knows · [`framing`] frames over a stream · [`planted`] faults for the lab alone.
 
 #![warn(missing_docs)]
 
@@ -20,6 +20,7 @@ pub mod keyfile;
 pub mod ledger;
 pub mod logs;
 pub mod machine;
+pub mod planted;
 pub mod rest;
 pub mod speech;
 pub mod transport;

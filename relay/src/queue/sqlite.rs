@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use valise_host::executor::{Batcher, WorkerGone};
 use valise_host::ledger::StoreError;
 use valise_host::machine::Machine;
+use valise_host::planted::Planted;
 use valise_host::rest::{RestKey, Sealer};
 use valise_proto::bundle::SignedBundle;
 use valise_proto::limits::WRAP_MAX;
@@ -116,6 +117,19 @@ impl Queue for SqliteQueue {
     }
 
     async fn note(&self, sequence: Sequence, mailbox: Mailbox, receipt: SignedReceipt) -> Answer<Noted> {
+        if Planted::DropBeforeReceipt.here() {
+            let (of, stated) = (mailbox.clone(), receipt.clone());
+            let gone = self.write(0, move |group| settle::let_go(group, sequence, &of, &stated)).await?;
+            if let Some(author) = gone {
+                let receipt = receipt.clone();
+                let told = move |group: &mut Group<'_>| {
+                    group
+                        .keep_receipt(&author, &receipt)
+                        .map(|()| Draft::of(Noted::Kept { author: author.clone() }))
+                };
+                return self.write(0, told).await;
+            }
+        }
         self.write(0, move |group| settle::note(group, sequence, &mailbox, &receipt)).await
     }
 

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use rusqlite::OptionalExtension;
 use valise_host::ledger::StoreError;
+use valise_host::planted::Planted;
 use valise_proto::kinds::{Reason, ReceiptKind};
 use valise_proto::limits::REPLAY_KEPT_MS;
-use valise_proto::names::Mailbox;
+use valise_proto::names::{DeviceId, Mailbox};
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 
 use super::group::{Draft, Group};
@@ -47,6 +48,25 @@ pub(super) fn note(
     Ok(Draft::of(Noted::Kept { author: author.submitter }))
 }
 
+/// Planted, the first of two commits: lets the entry go without a receipt for its author.
+pub(super) fn let_go(
+    group: &mut Group<'_>,
+    sequence: Sequence,
+    mailbox: &Mailbox,
+    signed: &SignedReceipt,
+) -> Result<Draft<Option<DeviceId>>, StoreError> {
+    let Some(author) = author(group, sequence)? else { return Ok(Draft::of(None)) };
+    let settles = claimed(signed, &author, sequence, mailbox).is_some_and(ReceiptKind::settles);
+    if !settles || entry_state(group, sequence, mailbox)? != Some(QUEUED) {
+        return Ok(Draft::of(None));
+    }
+    let key = group.vault.mailbox_key(mailbox);
+    settle(group, sequence, &key)?;
+    let delete = "DELETE FROM entries WHERE sequence = ?1 AND mailbox = ?2";
+    group.tx.execute(delete, (sequence.cast_signed(), key))?;
+    Ok(Draft::of(Some(author.submitter)))
+}
+
 /// What kind of statement it is, if it is this mailbox's about this very envelope ([P-37]).
 fn claimed(
     signed: &SignedReceipt,
@@ -56,7 +76,8 @@ fn claimed(
 ) -> Option<ReceiptKind> {
     let claim = signed.claim().ok()?;
     let theirs = matches!(&claim.by, Speaker::Mailbox(by) if by == mailbox);
-    let ours = claim.message_id == author.message_id && claim.header_hash == author.header_hash;
+    let bound = Planted::ReceiptUnbound.here() || claim.header_hash == author.header_hash;
+    let ours = claim.message_id == author.message_id && bound;
     // A bad end names the header as it was received: were it changed on the way, its author must hear just that.
     ((ours || claim.kind.is_bad_end()) && theirs && claim.sequence == sequence).then_some(claim.kind)
 }
