@@ -3,13 +3,14 @@
 //! Rooms: [`mod@lab`] the federation and its directory · [`relay`] and [`party`] its programs · [`child`] processes ·
 //! [`mod@until`] bounded waiting · [`papers`] the federation's keys at work after `init` · [`impostor`] calls at the door
 //! with papers of any kind · [`greedy`] genuine papers, too much asked · [`tamper`] what a hostile relay operator could do · [`proof`] receipts read and verified ·
-//! [`story`] the demonstration.
+//! [`story`] the demonstration, with `voice` and `interrupt`.
 
 #![warn(missing_docs)]
 
 pub mod child;
 pub mod greedy;
 pub mod impostor;
+mod interrupt;
 pub mod lab;
 pub mod papers;
 pub mod party;
@@ -19,6 +20,7 @@ pub mod sim;
 pub mod story;
 pub mod tamper;
 pub mod until;
+mod voice;
 
 pub use lab::Lab;
 pub use party::{Output, Party};

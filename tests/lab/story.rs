@@ -1,8 +1,7 @@
 //! The demonstration: one story of real programs, told line by line while it happens. Ends with figures, and with 0
 //! only if every step held.
 //!
-//! Rooms: `scenes` what happens · `voice` how it is told · `figures` what is counted ·
-//! `interrupt` the way out after Ctrl-C.
+//! Rooms: `scenes` what happens · `figures` what is counted.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -10,13 +9,13 @@ use std::time::Instant;
 use anyhow::Error;
 
 mod figures;
-mod interrupt;
 mod scenes;
-mod voice;
 
 use figures::{Figures, Step, rounded};
 use scenes::{SCENES, Stage};
-use voice::Voice;
+
+use crate::interrupt;
+use crate::voice::Voice;
 
 /// What the command line asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use valise_host::entropy::{Entropy, SeededEntropy};
 use valise_proto::kinds::ReceiptKind;
 use valise_proto::limits::ALPN;
 
-use super::interrupt;
 use crate::impostor::{Answer, Shown, call, foreign};
+use crate::interrupt;
 use crate::lab::Lab;
 use crate::party::id_of;
 use crate::until::eventually;

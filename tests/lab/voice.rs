@@ -1,5 +1,5 @@
-//! How the story is told: one aligned line per step as it happens. With JSON wanted, the story goes to standard error
-//! and only the result to standard output.
+//! How a story or a torture is told: one line as it happens. With JSON wanted, the telling goes to standard error and
+//! only the result to standard output.
 
 use std::io::Write;
 
@@ -7,13 +7,13 @@ use std::io::Write;
 const COLUMNS: usize = 88;
 
 /// Where lines go, and which marks the terminal can show.
-pub(super) struct Voice {
+pub(crate) struct Voice {
     aside: bool,
     plain: bool,
 }
 
 impl Voice {
-    pub(super) fn new(aside: bool) -> Self {
+    pub(crate) fn new(aside: bool) -> Self {
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(std::env::var_os);
         let locale = locale.into_iter().flatten().find(|value| !value.is_empty()).unwrap_or_default();
         let locale = locale.to_string_lossy().to_lowercase();
@@ -21,7 +21,7 @@ impl Voice {
     }
 
     /// One line.
-    pub(super) fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         let line = self.shown(line);
         // Nobody listening is no reason to stop: the exit code still tells.
         if self.aside {
@@ -33,7 +33,7 @@ impl Voice {
     }
 
     /// One step: number, text, seconds, mark.
-    pub(super) fn step(&self, number: usize, text: &str, seconds: f64, held: bool) {
+    pub(crate) fn step(&self, number: usize, text: &str, seconds: f64, held: bool) {
         let text = self.shown(text);
         let dots = ".".repeat(COLUMNS.saturating_sub(text.chars().count() + 1).max(2));
         let mark = match (held, self.plain) {
@@ -46,7 +46,7 @@ impl Voice {
     }
 
     /// The one line of the result.
-    pub(super) fn result(&self, line: &str) {
+    pub(crate) fn result(&self, line: &str) {
         writeln!(std::io::stdout(), "{line}").ok(); // as above
     }
 

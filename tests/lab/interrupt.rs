@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the programs of the story are killed, its directory goes, and the code says that it was cut short.
+//! Ctrl-C and SIGTERM: the programs of a story or a torture are killed, its directory goes, and the code says that it
+//! was cut short.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,19 +21,19 @@ static DIR: OnceLock<PathBuf> = OnceLock::new();
 static TOLD: AtomicBool = AtomicBool::new(false);
 
 /// Does not come back once we were told to go: what fails from then on is no step that did not hold.
-pub(super) fn pass() {
+pub(crate) fn pass() {
     while TOLD.load(Ordering::SeqCst) {
         thread::park();
     }
 }
 
-/// Names the directory that goes with the story.
-pub(super) fn clears(dir: &Path) {
-    DIR.set(dir.to_owned()).ok(); // there is one story per process
+/// Names the directory that goes at an interruption.
+pub(crate) fn clears(dir: &Path) {
+    DIR.set(dir.to_owned()).ok(); // one lab per process is told
 }
 
 /// Watches from now on. A machine that gives no thread or no signals only leaves more behind.
-pub(super) fn watch() {
+pub(crate) fn watch() {
     let watch = || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         if runtime.block_on(told()).is_ok() {
