@@ -3,7 +3,7 @@
 //! Rooms: [`mod@lab`] the federation and its directory · [`relay`] and [`party`] its programs · [`child`] processes ·
 //! [`mod@until`] bounded waiting · [`papers`] the federation's keys at work after `init` · [`impostor`] calls at the door
 //! with papers of any kind · [`greedy`] genuine papers, too much asked · [`tamper`] what a hostile relay operator could do · [`proof`] receipts read and verified ·
-//! [`story`] the demonstration, with `voice` and `interrupt`.
+//! [`story`] the demonstration · [`torture`] the long fault runs · `voice` and `interrupt` of both.
 
 #![warn(missing_docs)]
 
@@ -19,6 +19,7 @@ pub mod relay;
 pub mod sim;
 pub mod story;
 pub mod tamper;
+pub mod torture;
 pub mod until;
 mod voice;
 

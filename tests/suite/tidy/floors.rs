@@ -34,8 +34,11 @@ const WALLS: &[(&str, &[&str])] = &[
     ("verify", &["libc"]),
 ];
 
-/// What `cargo demo` and `cargo verify` build, as tests/verify says it.
+/// What `cargo demo`, `cargo verify` and `cargo torture` build, as tests/verify says it.
 const PROGRAMS: &[&str] = &["valise-mint", "valise-relay", "valise-client", "valise-tests"];
+
+/// What `cargo figures` builds on top of them.
+const FIGURES: &str = "valise-benches";
 
 #[test]
 fn a_package_stands_only_on_the_floors_below_it() {
@@ -91,15 +94,22 @@ fn verify_stands_on_nothing_at_all() {
 fn programs_and_tests_share_one_build() {
     let selection: Vec<&str> = PROGRAMS.iter().flat_map(|name| ["--package", name]).collect();
     let programs = built_from(&selection);
+    let figures = built_from(&[selection.as_slice(), &["--package", FIGURES]].concat());
     let tests = features(&["--workspace", "--edges", "normal,dev"]);
-    let differ = programs
-        .into_iter()
-        .filter(|(name, wanted)| tests.get(name).is_none_or(|got| !got.is_superset(wanted)));
-    let faults: Vec<_> =
-        differ.map(|(name, _)| format!("{name} is built with other features for the tests")).collect();
+    let mut faults = Vec::new();
+    for (built, whose) in [(&tests, "the tests"), (&figures, "the figures")] {
+        let differ = programs
+            .iter()
+            .filter(|(name, wanted)| built.get(*name).is_none_or(|got| !got.is_superset(wanted)));
+        faults.extend(differ.map(|(name, _)| format!("{name} is built with other features for {whose}")));
+    }
+    let differ =
+        figures.iter().filter(|(name, wanted)| tests.get(*name).is_none_or(|got| !got.is_superset(wanted)));
+    faults.extend(differ.map(|(name, _)| format!("{name} is built for the figures and anew for the tests")));
     judge(
         &faults,
-        "Half the tree is built twice: give valise-tests a plain dependency that turns the same features on.",
+        "Half the tree is built twice: give valise-tests (and valise-benches) a plain dependency that turns the same \
+         features on.",
     );
 }
 

@@ -17,6 +17,9 @@ const COMPONENTS: &[(&str, &str)] = &[("fmt", "rustfmt"), ("clippy", "clippy")];
 /// tree a second time. The tests package is in it so that programs and tests agree on the features.
 const PROGRAMS: &[&str] = &["valise-mint", "valise-relay", "valise-client", "valise-tests"];
 
+/// What `cargo figures` builds on top of the programs, in the same selection for the same reason.
+const FIGURES: &str = "valise-benches";
+
 /// Cargo tells us here where our own manifest is. What we start must not take it for its own.
 pub(crate) const OWN_DIRECTORY: &str = "CARGO_MANIFEST_DIR";
 
@@ -60,12 +63,19 @@ impl Machine {
         command
     }
 
-    /// `cargo build` of all programs, the demonstration included.
+    /// `cargo build` of all programs, the demonstration and the torture included.
     pub(crate) fn build_programs(&self) -> Command {
         let mut command = self.cargo(&["build", "--release", "--locked"]);
         for package in PROGRAMS {
             command.args(["--package", package]);
         }
+        command
+    }
+
+    /// `cargo build` of the programs and the benchmarks.
+    pub(crate) fn build_figures(&self) -> Command {
+        let mut command = self.build_programs();
+        command.args(["--package", FIGURES]);
         command
     }
 
@@ -76,9 +86,9 @@ impl Machine {
         command
     }
 
-    /// The demonstration as built. It lies beside this very program, wherever the target directory is.
-    pub(crate) fn demonstration(&self) -> PathBuf {
-        self.built.join("demo")
+    /// A program as built. It lies beside this very program, wherever the target directory is.
+    pub(crate) fn built(&self, program: &str) -> PathBuf {
+        self.built.join(program)
     }
 
     /// A command that runs in the workspace, with the target directory where the caller meant it.

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::machine::Machine;
+use crate::programs::Program;
 use crate::step::{self, say};
 
 /// One stage: a name for the log, and what is done.
@@ -48,7 +49,7 @@ fn stages(machine: &Machine, before: String) -> Vec<Stage> {
     let clippy = ["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
     let mut docs = machine.cargo(&["doc", "--release", "--locked", "--workspace", "--no-deps"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
-    let mut demonstration = machine.at_root(machine.demonstration());
+    let mut demonstration = machine.at_root(machine.built(Program::Demo.name()));
     demonstration.arg("--json");
     let run = |name, command| Stage { name, work: Work::Run(command) };
     vec![
