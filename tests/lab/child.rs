@@ -29,17 +29,17 @@ pub fn program(name: &str) -> Result<PathBuf> {
     })
 }
 
-/// Programs that run now, by process id: for whoever has to go at once.
-static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+/// Programs that run now, by process id, for whoever has to go at once; none once nothing more may start.
+static RUNNING: Mutex<Option<BTreeSet<u32>>> = Mutex::new(Some(BTreeSet::new()));
 
-fn running() -> MutexGuard<'static, BTreeSet<u32>> {
+fn running() -> MutexGuard<'static, Option<BTreeSet<u32>>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Kills every program that was started here and still runs; for the way out after a signal.
+/// Kills every program that was started here and still runs, and lets no other start; for the way out after a signal.
 pub fn kill_all() {
-    for id in running().iter() {
-        let id = i32::try_from(*id).ok().and_then(Pid::from_raw);
+    for id in running().take().into_iter().flatten() {
+        let id = i32::try_from(id).ok().and_then(Pid::from_raw);
         id.and_then(|id| kill_process(id, Signal::KILL).ok()); // gone already is as good
     }
 }
@@ -61,9 +61,11 @@ impl Process {
         let path = program(name)?;
         let mut command = Command::new(&path);
         command.args(args).stdin(Stdio::null()).stdout(out).stderr(err);
+        let mut running = running();
+        let ids = running.as_mut().context("we are on our way out")?;
         let started = Instant::now();
         let child = command.spawn().with_context(|| format!("cannot start {}", path.display()))?;
-        running().insert(child.id());
+        ids.insert(child.id());
         Ok(Self { name: name.to_owned(), child, started, log: log.to_owned() })
     }
 
@@ -116,7 +118,9 @@ impl Drop for Process {
         // Both fail only when it is gone already.
         self.child.kill().ok();
         self.child.wait().ok();
-        running().remove(&self.child.id());
+        if let Some(ids) = running().as_mut() {
+            ids.remove(&self.child.id());
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,7 +15,7 @@ use crate::child::kill_all;
 const CUT_SHORT: i32 = 130;
 
 /// What is to go.
-static DIR: OnceLock<PathBuf> = OnceLock::new();
+static DIRS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// Set before the first program is killed.
 static TOLD: AtomicBool = AtomicBool::new(false);
@@ -27,9 +27,9 @@ pub(crate) fn pass() {
     }
 }
 
-/// Names the directory that goes at an interruption.
+/// Names a directory that goes at an interruption.
 pub(crate) fn clears(dir: &Path) {
-    DIR.set(dir.to_owned()).ok(); // one lab per process is told
+    DIRS.lock().unwrap_or_else(PoisonError::into_inner).push(dir.to_owned());
 }
 
 /// Watches from now on. A machine that gives no thread or no signals only leaves more behind.
@@ -39,7 +39,9 @@ pub(crate) fn watch() {
         if runtime.block_on(told()).is_ok() {
             TOLD.store(true, Ordering::SeqCst);
             kill_all();
-            DIR.get().map(fs::remove_dir_all);
+            for dir in DIRS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                fs::remove_dir_all(dir).ok(); // gone already is as good
+            }
             std::process::exit(CUT_SHORT);
         }
     };
