@@ -68,15 +68,20 @@ impl Lab {
     /// Makes one and starts all of it: the relay is ready and every daemon welcomed.
     pub fn running(parties: &[&str]) -> Result<Self> {
         let mut lab = Self::new(parties)?;
-        lab.relay.start()?;
-        for party in lab.parties.values_mut() {
+        lab.start()?;
+        Ok(lab)
+    }
+
+    /// Starts all of it: the relay is ready and every daemon welcomed.
+    pub fn start(&mut self) -> Result<()> {
+        self.relay.start()?;
+        for party in self.parties.values_mut() {
             party.spawn()?;
         }
-        for party in lab.parties.values_mut() {
+        for party in self.parties.values_mut() {
             party.ready()?;
         }
-        lab.parties.values().try_for_each(Party::linked)?;
-        Ok(lab)
+        self.parties.values().try_for_each(Party::linked)
     }
 
     /// The relay.

@@ -1,12 +1,13 @@
 //! The lab: a federation of real programs on one machine. Named parties, real certificates, real files, real kills.
 //!
 //! Rooms: [`mod@lab`] the federation and its directory · [`relay`] and [`party`] its programs · [`child`] processes ·
-//! [`mod@until`] bounded waiting · [`papers`] the federation's keys at work after `init` · [`impostor`] calls at the door
+//! [`api`] a daemon asked without the command line · [`mod@until`] bounded waiting · [`papers`] the federation's keys at work after `init` · [`impostor`] calls at the door
 //! with papers of any kind · [`greedy`] genuine papers, too much asked · [`tamper`] what a hostile relay operator could do · [`proof`] receipts read and verified ·
 //! [`story`] the demonstration · [`torture`] the long fault runs · `voice` and `interrupt` of both.
 
 #![warn(missing_docs)]
 
+pub mod api;
 pub mod child;
 pub mod greedy;
 pub mod impostor;

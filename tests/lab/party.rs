@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -50,24 +50,28 @@ impl Party {
         self.ready()
     }
 
-    /// Starts its daemon.
-    pub fn spawn(&mut self) -> Result<()> {
+    /// Starts its daemon and returns at once with the moment of its start.
+    pub fn spawn(&mut self) -> Result<Instant> {
         if self.process.is_some() {
             bail!("the daemon of {} runs already", self.name);
         }
         let args = [Path::new("--config"), &self.config];
-        self.process = Some(Process::start("valised", &args, &self.log)?);
-        Ok(())
+        let process = Process::start("valised", &args, &self.log)?;
+        let started = process.started();
+        self.process = Some(process);
+        Ok(started)
     }
 
     /// Waits until its daemon answers on its socket.
     pub fn ready(&mut self) -> Result<()> {
-        let process = self.process.as_mut().context("the daemon does not run")?;
         let what = format!("the daemon of {} answers", self.name);
-        until(&what, PATIENCE, || {
-            process.check_runs()?;
-            Ok(UnixStream::connect(&self.socket).ok().map(drop))
-        })
+        until(&what, PATIENCE, || Ok(self.is_ready()?.then_some(())))
+    }
+
+    /// Whether its daemon answers on its socket; fails when it has ended by itself.
+    pub fn is_ready(&mut self) -> Result<bool> {
+        self.process.as_mut().context("the daemon does not run")?.check_runs()?;
+        Ok(UnixStream::connect(&self.socket).is_ok())
     }
 
     /// Waits until its daemon has been welcomed by the relay.

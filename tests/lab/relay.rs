@@ -52,12 +52,13 @@ impl Relay {
 
     /// Waits until it says that it is ready.
     pub fn ready(&mut self) -> Result<()> {
-        let http = self.listen;
-        let process = self.process.as_mut().context("the relay does not run")?;
-        until("the relay is ready", PATIENCE, || {
-            process.check_runs()?;
-            Ok(get(http, "/readyz").ok().filter(|(status, _)| *status == 200).map(drop))
-        })
+        until("the relay is ready", PATIENCE, || Ok(self.is_ready()?.then_some(())))
+    }
+
+    /// Whether it says that it is ready; fails when it has ended by itself.
+    pub fn is_ready(&mut self) -> Result<bool> {
+        self.process.as_mut().context("the relay does not run")?.check_runs()?;
+        Ok(get(self.listen, "/readyz").is_ok_and(|(status, _)| status == 200))
     }
 
     /// Kills it as `kill -9` does.
@@ -88,12 +89,18 @@ impl Relay {
 
     /// Entries that wait in its queue, as it says itself.
     pub fn waiting(&self) -> Result<u64> {
+        self.depth().map(|(entries, _)| entries)
+    }
+
+    /// Entries and receipts that wait in its queue, as it says itself.
+    pub fn depth(&self) -> Result<(u64, u64)> {
         let ready = self.readiness()?;
         let checks = ready["checks"].as_array().cloned().unwrap_or_default();
         let store = checks.iter().find(|check| check["name"] == "store");
         let detail = store.and_then(|store| store["detail"].as_str()).unwrap_or_default();
-        let count = detail.split(' ').next().unwrap_or_default();
-        count.parse().with_context(|| format!("readiness counts no entries: {ready}"))
+        let mut counts = detail.split(' ').filter_map(|word| word.parse().ok());
+        let both = counts.next().zip(counts.next());
+        both.with_context(|| format!("readiness counts no entries and receipts: {ready}"))
     }
 
     /// Whether it was started and neither killed nor stopped.

@@ -1,7 +1,7 @@
 //! `cargo torture`: the long forms of the fault runs. Each is a function from options to a table of figures and bars;
 //! it stops by itself, prints its seed first, and ends with 0 only if every bar held.
 //!
-//! Rooms: `order` what is asked for · `table` what came of it.
+//! Rooms: `order` what is asked for · `table` what came of it · `kill9` real programs killed at random moments.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::interrupt;
 use crate::voice::Voice;
 
+pub mod kill9;
 mod order;
 pub mod table;
 
@@ -34,7 +35,12 @@ pub(crate) struct Run {
 }
 
 /// Every run there is, in the order in which they are listed.
-pub(crate) const RUNS: &[Run] = &[];
+pub(crate) const RUNS: &[Run] = &[Run {
+    name: "kill9",
+    what: "real programs, killed at random moments under load: nothing lost, nothing doubled, soon back",
+    counts: &[("kills", "kills of the relay, and half as many of each daemon (default 200)")],
+    play: kill9::play,
+}];
 
 /// A run that is not understood (the exit codes are the same in all our tools).
 const EXIT_USAGE: u8 = 2;

@@ -12,6 +12,15 @@ impl Chance {
         Self(seed)
     }
 
+    /// One of many sources of a run, by name and number: threads that draw from one would have no order.
+    pub fn of(seed: u64, purpose: &str, number: u64) -> Self {
+        let name = purpose.bytes().fold(number.wrapping_add(1), |sum, byte| {
+            sum.wrapping_mul(0x0000_0100_0000_01b3).wrapping_add(u64::from(byte))
+        });
+        let mut named = Self(name);
+        Self(seed ^ named.split().0)
+    }
+
     /// A source for another purpose of the same run.
     pub fn split(&mut self) -> Self {
         Self(self.next())
@@ -44,5 +53,23 @@ impl Chance {
     /// A place in a list of so many.
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.below(len as u64)).expect("invariant: below a length")
+    }
+
+    /// True so many times of a hundred.
+    pub fn percent(&mut self, of_hundred: u64) -> bool {
+        self.below(100) < of_hundred
+    }
+
+    /// Any order.
+    pub fn shuffle<T>(&mut self, all: &mut [T]) {
+        for at in (1..all.len()).rev() {
+            all.swap(at, self.index(at + 1));
+        }
+    }
+
+    /// Bytes that do not compress.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let words = std::iter::repeat_with(|| self.split().0.to_le_bytes());
+        words.take(count.div_ceil(8)).flatten().take(count).collect()
     }
 }

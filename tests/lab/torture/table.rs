@@ -14,8 +14,8 @@ pub enum Figure {
     Amount(f64, &'static str),
     /// How long each of many took.
     Times(Spread),
-    /// What no number says.
-    Words(String),
+    /// How many of each kind.
+    Parts(Vec<(String, u64)>),
 }
 
 /// The spread of many durations.
@@ -92,11 +92,14 @@ impl Table {
     }
 
     /// For people: aligned lines, the bar and whether it held at the end.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub fn lines(&self) -> Vec<String> {
         let width = |texts: &[String]| texts.iter().map(|text| text.chars().count()).max().unwrap_or(0);
         let whats: Vec<String> = self.rows.iter().map(|row| row.what.clone()).collect();
         let figures: Vec<String> = self.rows.iter().map(|row| row.figure.text()).collect();
-        let (first, second) = (width(&whats), width(&figures));
+        // A long figure without a bar needs no room before one.
+        let short = self.rows.iter().zip(&figures).filter(|(row, _)| row.bar.is_some());
+        let short: Vec<String> = short.map(|(_, figure)| figure.clone()).collect();
+        let (first, second) = (width(&whats), width(&short));
         let line = |((row, what), figure): ((&Row, &String), &String)| {
             let bar = match &row.bar {
                 None => String::new(),
@@ -129,7 +132,10 @@ impl Figure {
                 let [p50, p99, max] = spread.shown().map(|ms| format!("{ms:.0}"));
                 format!("p50 {p50} · p99 {p99} · max {max} ms, of {}", spread.count())
             }
-            Self::Words(words) => words.clone(),
+            Self::Parts(parts) => {
+                let part = |(kind, count): &(String, u64)| format!("{kind} {}", grouped(*count));
+                parts.iter().map(part).collect::<Vec<_>>().join(" · ")
+            }
         }
     }
 
@@ -141,7 +147,9 @@ impl Figure {
                 let [p50, p99, max] = spread.shown().map(rounded);
                 json!({"count": spread.count(), "p50_ms": p50, "p99_ms": p99, "max_ms": max})
             }
-            Self::Words(words) => json!(words),
+            Self::Parts(parts) => {
+                parts.iter().map(|(kind, count)| (kind.clone(), json!(count))).collect::<Map<_, _>>().into()
+            }
         }
     }
 }
@@ -193,7 +201,7 @@ mod tests {
         assert!(!table.held());
         assert_eq!(table.broken(), ["doubled"]);
         assert_eq!(table.lines()[0], "  messages asked  1,234,567");
-        assert_eq!(table.lines()[2], "  doubled         1          0: NOT HELD");
+        assert_eq!(table.lines()[2], "  doubled         1  0: NOT HELD");
         assert_eq!(Value::Object(table.json()), json!({"asked": 1_234_567, "lost": 0, "doubled": 1}));
     }
 }
