@@ -10,7 +10,7 @@
 //! - [`bad_input`]: what is handed in while programs run, and is not fit.
 //! - [`orderly`]: stopping, health, lists and rosters that change.
 //! - [`outage`]: each program dies at the worst moment.
-//! - [`storm`]: the relay is killed again and again, and nothing is lost or doubled.
+//! - [`storm`]: relay and daemons are killed again and again, and nothing is lost or doubled.
 
 #![allow(clippy::unwrap_used, reason = "the whole binary is tests: one that cannot go on says where")]
 
