@@ -1,7 +1,8 @@
 //! `cargo torture`: the long forms of the fault runs. Each is a function from options to a table of figures and bars;
 //! it stops by itself, prints its seed first, and ends with 0 only if every bar held.
 //!
-//! Rooms: `order` what is asked for · `table` what came of it · `kill9` real programs killed at random moments.
+//! Rooms: `order` what is asked for · `table` what came of it · `kill9` real programs killed at random moments ·
+//! `simulation` drawn runs of the simulator.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,6 +15,7 @@ use crate::voice::Voice;
 
 pub mod kill9;
 mod order;
+mod simulation;
 pub mod table;
 
 pub use order::Options;
@@ -35,12 +37,24 @@ pub(crate) struct Run {
 }
 
 /// Every run there is, in the order in which they are listed.
-pub(crate) const RUNS: &[Run] = &[Run {
-    name: "kill9",
-    what: "real programs, killed at random moments under load: nothing lost, nothing doubled, soon back",
-    counts: &[("kills", "kills of the relay, and half as many of each daemon (default 200)")],
-    play: kill9::play,
-}];
+pub(crate) const RUNS: &[Run] = &[
+    Run {
+        name: "kill9",
+        what: "real programs, killed at random moments under load: nothing lost, nothing doubled, soon back",
+        counts: &[("kills", "kills of the relay, and half as many of each daemon (default 200)")],
+        play: kill9::play,
+    },
+    Run {
+        name: "simulation",
+        what: "drawn runs on a simulated network: kills at commits, cuts, bad links, damaged stores, lies",
+        counts: &[
+            ("runs", "how many, from the seed on (default 1000, or as many as the minutes allow)"),
+            ("tell", "1: tell the run of the seed alone, with the log lines of its programs"),
+            ("traces", "tell the trace of so many seeds instead, to compare two processes"),
+        ],
+        play: simulation::play,
+    },
+];
 
 /// A run that is not understood (the exit codes are the same in all our tools).
 const EXIT_USAGE: u8 = 2;

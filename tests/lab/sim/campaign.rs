@@ -12,8 +12,8 @@ use super::machine::locked;
 use super::ops::{Op, draw, shrink};
 use super::run::{Outcome, PARTIES, Told, play, play_seed, tell};
 
-/// Runs at most spent on making a failing run smaller.
-const SHRINK_RUNS: usize = 300;
+/// Runs at most spent on making a failing run smaller; a run that hangs costs most.
+const SHRINK_RUNS: usize = 150;
 /// Threads at most: a run is one thread, and more than the cores of a small server gain nothing here.
 const THREADS_MAX: usize = 8;
 
@@ -49,18 +49,36 @@ pub struct Tally {
 impl Tally {
     /// Adds a run.
     pub fn add(&mut self, outcome: &Outcome) {
-        self.runs += 1;
-        self.messages += outcome.messages;
-        self.deliveries += outcome.deliveries;
-        self.lost += outcome.lost;
-        self.doubled += outcome.doubled;
-        self.kills += outcome.counts.kills;
-        self.at_commits += outcome.counts.at_commits;
-        self.cuts += outcome.counts.cuts;
-        self.refused_stores += outcome.counts.refused_stores;
-        self.datagrams += outcome.trace.sent;
-        self.elapsed += outcome.elapsed;
-        self.failed += u64::from(!outcome.is_good());
+        self.merge(&Self {
+            runs: 1,
+            messages: outcome.messages,
+            deliveries: outcome.deliveries,
+            lost: outcome.lost,
+            doubled: outcome.doubled,
+            kills: outcome.counts.kills,
+            at_commits: outcome.counts.at_commits,
+            cuts: outcome.counts.cuts,
+            refused_stores: outcome.counts.refused_stores,
+            datagrams: outcome.trace.sent,
+            elapsed: outcome.elapsed,
+            failed: u64::from(!outcome.is_good()),
+        });
+    }
+
+    /// Adds the runs of another.
+    pub fn merge(&mut self, other: &Self) {
+        self.runs += other.runs;
+        self.messages += other.messages;
+        self.deliveries += other.deliveries;
+        self.lost += other.lost;
+        self.doubled += other.doubled;
+        self.kills += other.kills;
+        self.at_commits += other.at_commits;
+        self.cuts += other.cuts;
+        self.refused_stores += other.refused_stores;
+        self.datagrams += other.datagrams;
+        self.elapsed += other.elapsed;
+        self.failed += other.failed;
     }
 
     /// Hours of the runs' own time.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 use valise_client::config::ClientConfig;
@@ -20,17 +20,19 @@ use super::machine::BEGIN_MS;
 /// Papers are made with fixed keys: a run repeats itself as far as it can.
 const PAPERS_SEED: u64 = 0x7061_7065_7273;
 
-/// Papers and configurations of a relay and its parties.
+/// Papers and configurations of a relay and its parties, and the disks of the runs that are played with them.
 #[derive(Debug)]
 pub struct Federation {
     dir: PathBuf,
     lab: Lab,
+    runs: AtomicU64,
 }
 
 impl Federation {
     /// Of these parties.
     pub fn new(parties: &[&str]) -> Result<Self> {
-        let dir = scratch("f")?;
+        let dir = scratch()?;
+        crate::interrupt::clears(&dir);
         let request = InitRequest {
             dir: dir.join("lab"),
             parties: parties.iter().map(|name| PartyArg::parse(name)).collect::<Result<_, _>>()?,
@@ -38,7 +40,7 @@ impl Federation {
             listen: "10.0.0.1:443".parse()?,
         };
         let lab = init(&request, BEGIN_MS, Arc::new(SeededEntropy::new(PAPERS_SEED)))?;
-        Ok(Self { dir, lab })
+        Ok(Self { dir, lab, runs: AtomicU64::new(0) })
     }
 
     /// The relay's configuration, with its store in a directory of the run.
@@ -59,9 +61,11 @@ impl Federation {
         Ok(config)
     }
 
-    /// Where the papers lie.
-    pub fn dir(&self) -> &Path {
-        &self.lab.dir
+    /// A new directory for the disks of one run.
+    pub fn run(&self) -> Result<PathBuf> {
+        let dir = self.dir.join(format!("run-{}", self.runs.fetch_add(1, Ordering::Relaxed)));
+        fs::create_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        Ok(dir)
     }
 }
 
@@ -72,13 +76,13 @@ impl Drop for Federation {
 }
 
 /// A new directory of our own, in memory if the machine has a place for that.
-pub fn scratch(name: &str) -> Result<PathBuf> {
+fn scratch() -> Result<PathBuf> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let memory = Path::new("/dev/shm");
     let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir = base.join(format!("valise-{:x}-{name}{number:x}", std::process::id()));
+        let dir = base.join(format!("valise-{:x}-{number:x}", std::process::id()));
         match fs::create_dir(&dir) {
             Ok(()) => return Ok(dir),
             Err(taken) if taken.kind() == std::io::ErrorKind::AlreadyExists => {}

@@ -65,6 +65,11 @@ impl Fuse {
         *locked(&self.armed) = Some((after, point));
     }
 
+    /// Lets it be.
+    pub fn disarm(&self) {
+        *locked(&self.armed) = None;
+    }
+
     /// Commits begun in this life.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)

@@ -48,6 +48,9 @@ struct State {
     next_port: u16,
     trace: Trace,
     attempts: BTreeMap<IpAddr, BTreeSet<Vec<u8>>>,
+    // Lives of the relay so far, and in which of them it gave out a connection id in a handshake.
+    life: u64,
+    given: BTreeMap<Vec<u8>, u64>,
     wire: Option<Vec<u8>>,
 }
 
@@ -74,6 +77,8 @@ impl Net {
             next_port: 10_000,
             trace: Trace::default(),
             attempts: BTreeMap::new(),
+            life: 0,
+            given: BTreeMap::new(),
             wire: None,
         };
         Self { state: Arc::new(Mutex::new(state)), begun: Instant::now(), sent: Arc::default() }
@@ -143,6 +148,7 @@ impl Net {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         state.bound.insert(address, Inbox::default());
+        state.life += u64::from(address.ip() == state.relay);
         Ok(Arc::new(Socket { net: self.clone(), address, alive }))
     }
 
@@ -164,7 +170,11 @@ impl Net {
         let mut state = self.state();
         while state.flying.peek().is_some_and(|Reverse((at_us, ..))| *at_us <= now_us) {
             let Some(Reverse((_, _, from, to, bytes))) = state.flying.pop() else { return };
-            let inside = if to.ip() == state.relay { Some(to) } else { state.inside.get(&to).copied() };
+            let inside = match to.ip() == state.relay {
+                true if state.is_stale(&bytes) => None,
+                true => Some(to),
+                false => state.inside.get(&to).copied(),
+            };
             let Some(inbox) = inside.and_then(|at| state.bound.get_mut(&at)) else { continue };
             if inbox.datagrams.len() < INBOX_MAX {
                 inbox.datagrams.push_back((from, bytes));
@@ -188,6 +198,12 @@ impl Net {
         {
             state.attempts.entry(party).or_default().insert(attempt);
         }
+        if way == Way::Down
+            && let Some((_, given)) = handshake_ids(bytes)
+        {
+            let (given, life) = (given.to_vec(), state.life);
+            state.given.insert(given, life);
+        }
         if let Some(wire) = &mut state.wire {
             wire.extend_from_slice(bytes);
         }
@@ -209,6 +225,14 @@ impl Net {
 }
 
 impl State {
+    /// Whether this goes on with a handshake of an earlier life of the relay. What a relay says to that hangs on bits
+    /// under header protection (RFC 9001, 5.4), which no seed decides; so it is lost here, as if it had come a moment
+    /// before the restart.
+    fn is_stale(&self, bytes: &[u8]) -> bool {
+        let given = handshake_ids(bytes).and_then(|(to, _)| self.given.get(to));
+        given.is_some_and(|life| *life != self.life)
+    }
+
     /// The address under which the relay sees a party's socket.
     fn seen_from(&mut self, inside: SocketAddr) -> SocketAddr {
         if let Some(outside) = self.outside.get(&inside) {
@@ -222,11 +246,23 @@ impl State {
     }
 }
 
-/// The connection id that a first packet of a handshake is addressed to (RFC 9000, 17.2.2): new with every attempt.
+/// The connection ids of a packet of a handshake: whom it is for, and who sends it (RFC 9000, 17.2).
+fn handshake_ids(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [first, _, _, _, _, rest @ ..] = bytes else { return None };
+    if first & 0b1000_0000 == 0 {
+        return None;
+    }
+    let (len, rest) = rest.split_first()?;
+    let (to, rest) = rest.split_at_checked(usize::from(*len))?;
+    let (len, rest) = rest.split_first()?;
+    Some((to, rest.get(..usize::from(*len))?))
+}
+
+/// Who sends a first packet of a handshake (RFC 9000, 17.2.2): a device calls itself otherwise in every attempt.
 fn initial(bytes: &[u8]) -> Option<Vec<u8>> {
-    let [first, _, _, _, _, len, rest @ ..] = bytes else { return None };
-    let is_initial = first & 0b1111_0000 == 0b1100_0000;
-    is_initial.then(|| rest.get(..usize::from(*len)).map(<[u8]>::to_vec)).flatten()
+    let is_initial = bytes.first()? & 0b1111_0000 == 0b1100_0000;
+    let (_, from) = handshake_ids(bytes)?;
+    is_initial.then(|| from.to_vec())
 }
 
 /// A bound socket.

@@ -3,10 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, yield_now};
 use tokio_util::sync::CancellationToken;
 use valise_client::config::ClientConfig;
@@ -24,7 +24,7 @@ use valise_relay::papers::Papers as RelayPapers;
 use valise_relay::queue::sqlite::SqliteQueue;
 use valise_relay::relay::Relay;
 
-use super::machine::Life;
+use super::machine::{Life, locked};
 use super::net::Net;
 
 /// Turns of the scheduler within which everything of a killed program must be gone.
@@ -158,8 +158,35 @@ impl RelayNode {
     }
 }
 
-/// What a user of a desk holds: the desk of now, and what falls when it goes.
-pub type Seat = Option<(Weak<RealDesk>, CancellationToken)>;
+/// A place at a desk through all lives of its daemon: the desk of now, and what falls when it goes.
+///
+/// No watch channel: that wakes those who wait in an order which no seed decides.
+#[derive(Debug, Default)]
+pub struct Seat {
+    now: Mutex<Option<(Weak<RealDesk>, CancellationToken)>>,
+    changed: Notify,
+}
+
+impl Seat {
+    fn set(&self, now: Option<(Weak<RealDesk>, CancellationToken)>) {
+        *locked(&self.now) = now;
+        self.changed.notify_waiters();
+    }
+
+    /// The desk, once there is one.
+    pub async fn desk(&self) -> (Arc<RealDesk>, CancellationToken) {
+        loop {
+            let changed = self.changed.notified();
+            let now = locked(&self.now).clone();
+            if let Some((desk, gone)) = now
+                && let Some(desk) = desk.upgrade()
+            {
+                return (desk, gone);
+            }
+            changed.await;
+        }
+    }
+}
 
 /// A party of a run.
 pub struct PartyNode {
@@ -170,13 +197,13 @@ pub struct PartyNode {
     lives: u64,
     next_fuse: Option<(u64, CommitPoint)>,
     running: Option<(Running, Arc<RealDesk>, Weak<Office>)>,
-    seat: watch::Sender<Seat>,
+    seat: Arc<Seat>,
 }
 
 impl PartyNode {
     /// Not started yet. `number` counts the parties of the run from 0.
     pub fn new(ground: Ground, name: &'static str, number: u64, config: ClientConfig) -> Self {
-        let seat = watch::Sender::new(None);
+        let seat = Arc::default();
         Self { name, number, ground, config, lives: 0, next_fuse: None, running: None, seat }
     }
 
@@ -225,7 +252,7 @@ impl PartyNode {
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
         let serving = daemon.serve(stop.clone());
         let main = tokio::spawn(async move { serving.await.map_err(|error| error.to_string()) });
-        self.seat.send_replace(Some((Arc::downgrade(&desk), gone.clone())));
+        self.seat.set(Some((Arc::downgrade(&desk), gone.clone())));
         self.running = Some((Running { life, stop, gone, main }, desk, office));
         Ok(true)
     }
@@ -251,13 +278,13 @@ impl PartyNode {
     }
 
     /// For whoever sits at this desk, through all its lives.
-    pub fn seat(&self) -> watch::Receiver<Seat> {
-        self.seat.subscribe()
+    pub fn seat(&self) -> Arc<Seat> {
+        Arc::clone(&self.seat)
     }
 
     /// Kills it.
     pub async fn kill(&mut self) -> Result<()> {
-        self.seat.send_replace(None);
+        self.seat.set(None);
         let Some((running, desk, office)) = self.running.take() else { return Ok(()) };
         drop(desk);
         running.kill(|| office.strong_count() > 0).await
@@ -265,7 +292,7 @@ impl PartyNode {
 
     /// Stops it in order.
     pub async fn stop(&mut self) -> Result<()> {
-        self.seat.send_replace(None);
+        self.seat.set(None);
         match self.running.take() {
             Some((running, desk, _)) => {
                 running.gone.cancel();

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::watch;
 use tokio::time::sleep;
 use valise_client::answer::{InboxLine, State};
 use valise_client::contract::{Compose, Desk};
@@ -50,30 +49,21 @@ async fn answer(desk: Arc<RealDesk>, question: Question) -> Result<Answer, DeskE
 #[derive(Clone)]
 pub struct Operator {
     party: &'static str,
-    seat: watch::Receiver<Seat>,
+    seat: Arc<Seat>,
     model: Arc<Mutex<Model>>,
 }
 
 impl Operator {
     /// At this party's desk.
-    pub fn new(party: &'static str, seat: watch::Receiver<Seat>, model: Arc<Mutex<Model>>) -> Self {
+    pub fn new(party: &'static str, seat: Arc<Seat>, model: Arc<Mutex<Model>>) -> Self {
         Self { party, seat, model }
     }
 
     /// Asks until there is an answer: a daemon that is away or dies is asked again.
-    async fn ask(&mut self, question: &Question) -> Result<Answer, DeskError> {
+    async fn ask(&self, question: &Question) -> Result<Answer, DeskError> {
         loop {
-            let here = self.seat.borrow_and_update().clone();
-            let Some((desk, gone)) = here else {
-                if self.seat.changed().await.is_err() {
-                    std::future::pending::<()>().await; // the run is over
-                }
-                continue;
-            };
-            let answer = match desk.upgrade() {
-                None => None,
-                Some(desk) => gone.run_until_cancelled_owned(answer(desk, question.clone())).await,
-            };
+            let (desk, gone) = self.seat.desk().await;
+            let answer = gone.run_until_cancelled_owned(answer(desk, question.clone())).await;
             match answer {
                 Some(Ok(answer)) => return Ok(answer),
                 Some(Err(error)) if !passes(&error) => return Err(error),
@@ -83,7 +73,7 @@ impl Operator {
     }
 
     /// Sends what was asked under this number; the same request each time it is repeated.
-    pub async fn send(mut self, number: u64, precedence: Precedence) {
+    pub async fn send(self, number: u64, precedence: Precedence) {
         let asked = locked(&self.model).asked(number).clone();
         let compose = Compose {
             to: asked.to.iter().map(|to| (*to).to_owned()).collect(),
@@ -104,7 +94,7 @@ impl Operator {
     }
 
     /// Opens or acknowledges the oldest message that has not come so far.
-    pub async fn handle(mut self, rung: State) {
+    pub async fn handle(self, rung: State) {
         let Ok(Answer::Inbox(lines)) = self.ask(&Question::Inbox).await else { return };
         let next = lines.into_iter().find(|line| line.state < rung);
         let Some(id) = next.and_then(|line| line.id.parse::<MessageId>().ok()) else { return };

@@ -236,6 +236,7 @@ async fn calm(world: &mut World) -> Result<()> {
         let hops = if party.is_far() { super::link::satellite() } else { super::link::lan() };
         world.net.link(party.at(), |link| *link = super::link::Link::new(hops));
     }
+    world.disarm();
     world.pass(0).await?;
     world.start_all().await?;
     let limit = world.elapsed() + CALM_LIMIT;

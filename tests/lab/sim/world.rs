@@ -15,7 +15,7 @@ use valise_host::clock::Clock;
 
 use super::chance::Chance;
 use super::damage;
-use super::federation::{Federation, scratch};
+use super::federation::Federation;
 use super::link::{Link, lan, satellite};
 use super::machine::{SimClock, locked};
 use super::model::Model;
@@ -70,7 +70,7 @@ pub struct World {
 impl World {
     /// Of a federation; nothing runs yet.
     pub fn new(federation: &Federation, parties: &[&'static str], seed: u64) -> Result<Self> {
-        let dir = scratch("r")?;
+        let dir = federation.run()?;
         let relay = federation.relay(&dir)?;
         let net = Net::new(relay.relay.listen.ip(), Chance::new(seed ^ 0x6e65_7477_6f72_6b00));
         let (clock, blown): (Arc<dyn Clock>, _) = (Arc::new(SimClock::new()), Arc::new(Notify::new()));
@@ -147,6 +147,7 @@ impl World {
         if self.runs(node) {
             return Ok(());
         }
+        self.sweep().await?;
         let started = match node {
             RELAY => self.relay.start().await.with_context(|| "the relay does not start".to_owned())?,
             name => {
@@ -226,6 +227,12 @@ impl World {
             life.fuse().arm(after, point);
             self.downs.insert(node, down_ms);
         }
+    }
+
+    /// Takes every fuse out.
+    pub fn disarm(&self) {
+        let lives = self.relay.life().into_iter().chain(self.parties.iter().filter_map(PartyNode::life));
+        lives.for_each(|life| life.fuse().disarm());
     }
 
     /// Kills a program and cuts the end off its log: it must refuse to start until its log is put back.
