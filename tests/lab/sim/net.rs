@@ -48,9 +48,6 @@ struct State {
     next_port: u16,
     trace: Trace,
     attempts: BTreeMap<IpAddr, BTreeSet<Vec<u8>>>,
-    // Lives of the relay so far, and in which of them it gave out a connection id in a handshake.
-    life: u64,
-    given: BTreeMap<Vec<u8>, u64>,
     wire: Option<Vec<u8>>,
 }
 
@@ -77,8 +74,6 @@ impl Net {
             next_port: 10_000,
             trace: Trace::default(),
             attempts: BTreeMap::new(),
-            life: 0,
-            given: BTreeMap::new(),
             wire: None,
         };
         Self { state: Arc::new(Mutex::new(state)), begun: Instant::now(), sent: Arc::default() }
@@ -148,7 +143,6 @@ impl Net {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         state.bound.insert(address, Inbox::default());
-        state.life += u64::from(address.ip() == state.relay);
         Ok(Arc::new(Socket { net: self.clone(), address, alive }))
     }
 
@@ -170,11 +164,7 @@ impl Net {
         let mut state = self.state();
         while state.flying.peek().is_some_and(|Reverse((at_us, ..))| *at_us <= now_us) {
             let Some(Reverse((_, _, from, to, bytes))) = state.flying.pop() else { return };
-            let inside = match to.ip() == state.relay {
-                true if state.is_stale(&bytes) => None,
-                true => Some(to),
-                false => state.inside.get(&to).copied(),
-            };
+            let inside = if to.ip() == state.relay { Some(to) } else { state.inside.get(&to).copied() };
             let Some(inbox) = inside.and_then(|at| state.bound.get_mut(&at)) else { continue };
             if inbox.datagrams.len() < INBOX_MAX {
                 inbox.datagrams.push_back((from, bytes));
@@ -198,12 +188,6 @@ impl Net {
         {
             state.attempts.entry(party).or_default().insert(attempt);
         }
-        if way == Way::Down
-            && let Some((_, given)) = handshake_ids(bytes)
-        {
-            let (given, life) = (given.to_vec(), state.life);
-            state.given.insert(given, life);
-        }
         if let Some(wire) = &mut state.wire {
             wire.extend_from_slice(bytes);
         }
@@ -225,14 +209,6 @@ impl Net {
 }
 
 impl State {
-    /// Whether this goes on with a handshake of an earlier life of the relay. What a relay says to that hangs on bits
-    /// under header protection (RFC 9001, 5.4), which no seed decides; so it is lost here, as if it had come a moment
-    /// before the restart.
-    fn is_stale(&self, bytes: &[u8]) -> bool {
-        let given = handshake_ids(bytes).and_then(|(to, _)| self.given.get(to));
-        given.is_some_and(|life| *life != self.life)
-    }
-
     /// The address under which the relay sees a party's socket.
     fn seen_from(&mut self, inside: SocketAddr) -> SocketAddr {
         if let Some(outside) = self.outside.get(&inside) {
@@ -246,23 +222,15 @@ impl State {
     }
 }
 
-/// The connection ids of a packet of a handshake: whom it is for, and who sends it (RFC 9000, 17.2).
-fn handshake_ids(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let [first, _, _, _, _, rest @ ..] = bytes else { return None };
-    if first & 0b1000_0000 == 0 {
-        return None;
-    }
-    let (len, rest) = rest.split_first()?;
-    let (to, rest) = rest.split_at_checked(usize::from(*len))?;
-    let (len, rest) = rest.split_first()?;
-    Some((to, rest.get(..usize::from(*len))?))
-}
-
 /// Who sends a first packet of a handshake (RFC 9000, 17.2.2): a device calls itself otherwise in every attempt.
 fn initial(bytes: &[u8]) -> Option<Vec<u8>> {
-    let is_initial = bytes.first()? & 0b1111_0000 == 0b1100_0000;
-    let (_, from) = handshake_ids(bytes)?;
-    is_initial.then(|| from.to_vec())
+    let [first, _, _, _, _, len, rest @ ..] = bytes else { return None };
+    if first & 0b1111_0000 != 0b1100_0000 {
+        return None;
+    }
+    let rest = rest.get(usize::from(*len)..)?;
+    let (len, rest) = rest.split_first()?;
+    rest.get(..usize::from(*len)).map(<[u8]>::to_vec)
 }
 
 /// A bound socket.
