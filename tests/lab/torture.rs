@@ -126,8 +126,8 @@ fn object(run: &Run, options: &Options, told: &Result<Table>, took: Duration, re
     });
     match told {
         Ok(table) => {
-            object["not_held"] = json!(table.broken());
             object["figures"] = table.json().into();
+            object["bars"] = table.bars().into();
         }
         Err(error) => object["error"] = json!(format!("{error:#}")),
     }

@@ -116,6 +116,15 @@ impl Table {
         self.rows.iter().map(|row| (row.key.to_owned(), row.figure.json())).collect()
     }
 
+    /// For scripts: every bar under the key of its figure, in words, and whether it held.
+    pub(super) fn bars(&self) -> Map<String, Value> {
+        let bar = |row: &Row| {
+            let (bar, held) = row.bar.clone()?;
+            Some((row.key.to_owned(), json!({"bar": bar, "held": held})))
+        };
+        self.rows.iter().filter_map(bar).collect()
+    }
+
     /// The keys of the bars that did not hold.
     pub(super) fn broken(&self) -> Vec<&'static str> {
         let broken = self.rows.iter().filter(|row| row.bar.as_ref().is_some_and(|(_, held)| !held));
