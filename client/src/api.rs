@@ -1,8 +1,8 @@
 //! The local API: HTTP/1.1 and JSON on a unix socket, for the command line, the console and case systems alike.
 //!
-//! Rooms: `socket` puts the socket in its place · `listener` accepts, with the kernel's word on who called · `peer`
-//! who may · `routes` what they may ask · `intake` reads a message · `fault` says no. Decides nothing about
-//! messages: that is the [`Desk`] behind it.
+//! Rooms: `socket` why it could not be opened · `listener` the door as the web server takes it · `peer` who may ·
+//! `routes` what they may ask · `intake` reads a message · `fault` says no. Decides nothing about messages: that is
+//! the [`Desk`] behind it.
 
 mod fault;
 mod intake;
@@ -21,12 +21,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use valise_host::socket::LocalSocket;
 
 use crate::contract::Desk;
-use listener::Doorway;
+use listener::{Door, Visitor};
 pub use peer::group_id;
 pub(crate) use routes::parse_id;
-pub use socket::{LocalSocket, SOCKET_PATH_MAX, check_path};
 
 /// Connections held at once: a desk has a console, a few case systems and a command line or two.
 pub const CONNECTIONS_MAX: usize = 256;
@@ -43,10 +43,10 @@ pub const STOP_GRACE: Duration = Duration::from_secs(2);
 /// the socket away.
 pub async fn serve<D: Desk>(socket: LocalSocket, desk: Arc<D>, shutdown: impl Future<Output = ()> + Send) {
     let stopping = CancellationToken::new();
-    let (listener, rights, place) = socket.into_parts();
+    let (doorway, rights, place) = socket.into_parts(CONNECTIONS_MAX);
     let router = routes::router(desk, rights, stopping.clone());
-    let service = router.into_make_service_with_connect_info::<peer::Peer>();
-    let serving = axum::serve(Doorway::new(listener, CONNECTIONS_MAX), service)
+    let service = router.into_make_service_with_connect_info::<Visitor>();
+    let serving = axum::serve(Door(doorway), service)
         .with_graceful_shutdown(stopping.clone().cancelled_owned())
         .into_future();
     tokio::pin!(serving);

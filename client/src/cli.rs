@@ -22,9 +22,9 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use valise_host::socket::check_path;
 
 use crate::answer::ErrorBody;
-use crate::api::check_path;
 use crate::exit::{DeskError, ExitCode};
 use args::{Args, Verb};
 use call::Daemon;
@@ -72,7 +72,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, terminal: &mut Terminal<'_>
 }
 
 fn perform(verb: Verb, socket: PathBuf, stdin: &mut dyn Read, typed: bool, voice: &mut Voice<'_>) -> Ended {
-    check_path(&socket)?;
+    check_path(&socket).map_err(DeskError::from)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|cause| {
         DeskError::new(
             ExitCode::Internal,

@@ -17,6 +17,7 @@ use valise_certs::crl::CrlState;
 use valise_host::executor::Worker;
 use valise_host::machine::Machine;
 use valise_host::rest::Sealer;
+use valise_host::socket::LocalSocket;
 use valise_proto::limits::DAY_MS;
 
 use crate::api;
@@ -25,6 +26,7 @@ use crate::boxes::Boxes;
 use crate::config::ClientConfig;
 use crate::desk::RealDesk;
 use crate::epochs;
+use crate::exit::DeskError;
 use crate::link::Link;
 use crate::office::{Bells, LinkState, Office, OfficeError};
 use crate::papers::Papers;
@@ -132,7 +134,7 @@ pub async fn run(path: &Path) -> Result<(), DaemonError> {
     let papers = Papers::load(&config, machine.clock.now_ms())?;
     let mut daemon = Daemon::open(&config, papers, &machine).await?;
     let group = config.api.group.as_deref().map(api::group_id).transpose()?;
-    let socket = api::LocalSocket::bind(&config.api.socket, group).await?;
+    let socket = LocalSocket::bind(&config.api.socket, group).await.map_err(DeskError::from)?;
     let stop = CancellationToken::new();
     let desk = Arc::new(daemon.desk());
     daemon.rooms.spawn(api::serve(socket, desk, stop.clone().cancelled_owned()));

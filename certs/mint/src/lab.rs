@@ -5,13 +5,13 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 use valise_host::entropy::Entropy;
 use valise_host::keyfile::{KeyFileError, ensure_private_dir};
+use valise_host::socket::check_path;
 use valise_proto::limits::PARTIES_MAX;
 use valise_proto::names::TrustDomain;
 
@@ -24,8 +24,6 @@ mod builder;
 #[cfg(test)]
 mod tests;
 
-/// Most bytes of a socket's path: `sun_path` holds 108 with the closing zero.
-pub const SOCKET_PATH_MAX: usize = 107;
 /// What to make.
 #[derive(Clone, Debug)]
 pub struct InitRequest {
@@ -160,12 +158,8 @@ fn plan(dir: &Path, request: &InitRequest, listen: SocketAddr) -> Result<Lab, Mi
 }
 
 fn check_socket(path: &Path) -> Result<(), MintFault> {
-    let bytes = path.as_os_str().as_bytes().len();
-    if bytes <= SOCKET_PATH_MAX {
-        return Ok(());
-    }
-    let what = format!("the socket path {} has {bytes} bytes; {SOCKET_PATH_MAX} at most", path.display());
-    Err(MintFault::input("SOCKET_PATH", what, "choose a directory with a shorter path"))
+    let help = "choose a directory with a shorter path";
+    check_path(path).map_err(|fault| MintFault::input("SOCKET_PATH", fault, help))
 }
 
 /// A private directory beside the place, under a name that nobody else has.

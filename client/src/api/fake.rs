@@ -11,9 +11,10 @@ use bytes::Bytes;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use valise_host::socket::LocalSocket;
 use valise_proto::names::MessageId;
 
-use super::{LocalSocket, serve};
+use super::serve;
 use crate::answer::{
     AckAnswer, FileLine, InboxLine, InboxStatus, LinkStatus, Moment, OutboxStatus, Outcome, Recipient,
     RelayStatus, SendAnswer, ShowAnswer, Signature, State, StatusAnswer, TrackLine, WaitAnswer,

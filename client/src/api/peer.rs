@@ -1,39 +1,22 @@
 //! Who may use the desk: the daemon's own user and root; with `[api] group`, whoever the socket's mode lets connect.
 //! Takes the kernel's word on who called, never the caller's.
 
+use valise_host::doorway::{Peer, Rights};
+
 use crate::exit::{DeskError, ExitCode, codes};
 
-/// Who is at the other end of a connection, as the kernel says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Peer {
-    /// The numeric user id.
-    pub(crate) uid: u32,
-}
-
-/// Who may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rights {
-    /// The user the daemon runs as.
-    pub(crate) own_uid: u32,
-    /// Whether a group shares the socket. Its members are let in by the socket's mode (0660), which the kernel
-    /// checks with their supplementary groups; peer credentials carry only the primary one.
-    pub(crate) shared: bool,
-}
-
-impl Rights {
-    /// Lets a caller in, or says who they are and what to do.
-    pub(crate) fn admit(self, peer: Peer) -> Result<(), DeskError> {
-        if self.shared || peer.uid == self.own_uid || peer.uid == 0 {
-            return Ok(());
-        }
-        let Peer { uid } = peer;
-        Err(DeskError::new(
-            ExitCode::LocalPermission,
-            codes::NOT_THIS_USER,
-            format!("you are user {uid}; this desk answers only user {} and root", self.own_uid),
-            "run the command as that user, or share the desk with a group: `[api] group` in client.toml",
-        ))
+/// Lets a caller in, or says who they are and what to do.
+pub(crate) fn admit(rights: Rights, peer: Peer) -> Result<(), DeskError> {
+    if rights.admits(peer) {
+        return Ok(());
     }
+    let Peer { uid } = peer;
+    Err(DeskError::new(
+        ExitCode::LocalPermission,
+        codes::NOT_THIS_USER,
+        format!("you are user {uid}; this desk answers only user {} and root", rights.own_uid),
+        "run the command as that user, or share the desk with a group: `[api] group` in client.toml",
+    ))
 }
 
 /// The number of a group: a number as it is, a name through `/etc/group`.
@@ -67,20 +50,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_owner_and_root_are_let_in_and_a_neighbour_is_not() {
+    fn a_neighbour_is_told_who_may() {
         let alone = Rights { own_uid: 1003, shared: false };
-        assert_eq!(alone.admit(Peer { uid: 1003 }), Ok(()));
-        assert_eq!(alone.admit(Peer { uid: 0 }), Ok(()));
-        let refusal = alone.admit(Peer { uid: 1004 }).unwrap_err();
+        assert_eq!(admit(alone, Peer { uid: 1003 }), Ok(()));
+        let refusal = admit(alone, Peer { uid: 1004 }).unwrap_err();
         assert_eq!((refusal.exit, refusal.code), (ExitCode::LocalPermission, "not-this-user"));
         assert_eq!(refusal.message, "you are user 1004; this desk answers only user 1003 and root");
         assert!(refusal.help.contains("[api] group"), "{}", refusal.help);
-    }
-
-    #[test]
-    fn a_desk_shared_with_a_group_takes_whoever_could_connect() {
-        let shared = Rights { own_uid: 1003, shared: true };
-        assert_eq!(shared.admit(Peer { uid: 1004 }), Ok(()));
     }
 
     #[test]

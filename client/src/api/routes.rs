@@ -15,10 +15,12 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use valise_host::doorway::Rights;
 use valise_proto::names::MessageId;
 
 use super::fault::Fault;
-use super::peer::{Peer, Rights};
+use super::listener::Visitor;
+use super::peer;
 use super::{INTAKE_DEADLINE, INTAKES_MAX, WAIT_MAX_MS, intake};
 use crate::answer::{
     AckAnswer, InboxLine, LiveAnswer, SendAnswer, ShowAnswer, StatusAnswer, TrackLine, WaitAnswer,
@@ -71,11 +73,11 @@ fn unknown_method() -> DeskError {
 
 async fn admit<D: Desk>(
     State(room): Shared<D>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(Visitor(peer)): ConnectInfo<Visitor>,
     request: Request,
     next: Next,
 ) -> Result<Response, Fault> {
-    room.rights.admit(peer).inspect_err(|_| {
+    peer::admit(room.rights, peer).inspect_err(|_| {
         tracing::warn!(event = "api-refused", uid = peer.uid, "a local user may not use this desk");
     })?;
     Ok(next.run(request).await)
@@ -123,7 +125,7 @@ async fn track<D: Desk>(
 
 async fn ack<D: Desk>(
     State(room): Shared<D>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(Visitor(peer)): ConnectInfo<Visitor>,
     path: Result<Path<String>, PathRejection>,
 ) -> Answer<AckAnswer> {
     Ok(Json(room.desk.ack(message_id(path)?, peer.uid).await?))

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio_util::sync::CancellationToken;
+use valise_host::doorway::{Peer, Rights};
+use valise_host::socket::{LocalSocket, SOCKET_PATH_MAX};
 
 use super::fake::{Office, RECEIVED, SENT, Scratch};
-use super::peer::{Peer, Rights};
-use super::{LocalSocket, SOCKET_PATH_MAX, routes};
+use super::listener::Visitor;
+use super::routes;
 use crate::answer::State;
 use crate::exit::{DeskError, ExitCode};
 
@@ -249,18 +251,18 @@ struct Strangers(tokio::net::UnixListener);
 
 impl Listener for Strangers {
     type Io = tokio::net::UnixStream;
-    type Addr = Peer;
+    type Addr = Visitor;
 
-    async fn accept(&mut self) -> (Self::Io, Peer) {
-        (self.0.accept().await.unwrap().0, Peer { uid: 1004 })
+    async fn accept(&mut self) -> (Self::Io, Visitor) {
+        (self.0.accept().await.unwrap().0, Visitor(Peer { uid: 1004 }))
     }
 
-    fn local_addr(&self) -> std::io::Result<Peer> {
-        Ok(Peer { uid: 1004 })
+    fn local_addr(&self) -> std::io::Result<Visitor> {
+        Ok(Visitor(Peer { uid: 1004 }))
     }
 }
 
-impl Connected<IncomingStream<'_, Strangers>> for Peer {
+impl Connected<IncomingStream<'_, Strangers>> for Visitor {
     fn connect_info(stream: IncomingStream<'_, Strangers>) -> Self {
         *stream.remote_addr()
     }
@@ -276,7 +278,7 @@ fn a_neighbour_is_refused_on_every_route_and_the_desk_hears_nothing() {
     let rights = Rights { own_uid: 1003, shared: false };
     let router = routes::router(desk, rights, CancellationToken::new());
     let listener = Strangers(runtime.block_on(async { tokio::net::UnixListener::bind(&door) }).unwrap());
-    let service = router.into_make_service_with_connect_info::<Peer>();
+    let service = router.into_make_service_with_connect_info::<Visitor>();
     runtime.spawn(axum::serve(listener, service).into_future());
     let json = "POST /v1/messages HTTP/1.1\r\nContent-Type: application/json";
     let heads = [
@@ -306,7 +308,7 @@ fn the_socket_is_for_its_owner_alone() {
 
 fn bind(path: &Path, group: Option<u32>) -> Result<LocalSocket, DeskError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(LocalSocket::bind(path, group))
+    runtime.block_on(LocalSocket::bind(path, group)).map_err(DeskError::from)
 }
 
 #[test]

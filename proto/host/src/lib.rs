@@ -4,13 +4,16 @@
 //! Rooms: [`machine`] what is handed in: [`clock`] time, [`entropy`] chance, sockets · [`keyfile`] secret files · [`rest`] sealing at rest ·
 //! [`ledger`] the store that notices loss · [`executor`] who runs a store · [`config`] TOML and its advice ·
 //! [`logs`] JSON lines and the panic hook · [`transport`] how a connection behaves · [`endpoint`] and [`cid`] what
-//! a restarted relay still knows · [`framing`] frames over a stream · [`planted`] faults for the lab alone.
+//! a restarted relay still knows · [`framing`] frames over a stream, [`speech`] those that wait · [`socket`] and
+//! [`doorway`] a local socket and who calls · [`exit`] how a program ends · [`planted`] faults for the lab
+//! alone.
 
 #![warn(missing_docs)]
 
 pub mod cid;
 pub mod clock;
 pub mod config;
+pub mod doorway;
 pub mod endpoint;
 pub mod entropy;
 pub mod executor;
@@ -22,6 +25,7 @@ pub mod logs;
 pub mod machine;
 pub mod planted;
 pub mod rest;
+pub mod socket;
 pub mod speech;
 pub mod transport;
 

@@ -10,6 +10,7 @@ use valise_certs::load::TrustFiles;
 use valise_certs::tls::{TlsPapers, client_config, server_config, time_from};
 use valise_host::entropy::{SeededEntropy, random};
 use valise_host::keyfile::{KeyFile, load_private_key};
+use valise_host::socket::SOCKET_PATH_MAX;
 use valise_proto::agreements::Request;
 use valise_proto::kinds::{Class, PartyKind, Precedence};
 use valise_proto::names::PartyName;
@@ -201,7 +202,7 @@ fn a_socket_path_that_no_system_call_takes_is_refused() {
     let longest = "l".repeat(SOCKET_PATH_MAX - fixed);
     let fault = make(&place.request(&format!("{longest}x"), &["fr"])).unwrap_err();
     assert_eq!((fault.code(), fault.exit() as u8), ("SOCKET_PATH", 11));
-    assert!(fault.to_string().contains("108 bytes; 107 at most"), "{fault}");
+    assert!(fault.to_string().contains("has 108 bytes; the operating system allows 107"), "{fault}");
     assert!(place.names().is_empty());
     let lab = make(&place.request(&longest, &["fr"])).unwrap();
     assert_eq!(lab.parties[0].socket.as_os_str().len(), SOCKET_PATH_MAX);
