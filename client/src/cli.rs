@@ -4,7 +4,6 @@
 mod args;
 mod call;
 mod names;
-mod plain;
 mod save;
 mod send;
 mod span;

@@ -1,7 +1,7 @@
 //! A foreign file name made fit to be a file's name here: never a path, never a device, never hidden, never an option.
 //! Only the saved name is changed; what is shown and stored stays what the sender signed.
 
-use super::plain::acts;
+use valise_host::plain::acts;
 
 /// Most bytes of a cleaned name: leaves room below 255 for ` (2)`.
 const NAME_MAX: usize = 200;

@@ -6,7 +6,9 @@ mod waiting;
 
 use std::ffi::OsString;
 
-use super::{Terminal, plain, run};
+use valise_host::plain;
+
+use super::{Terminal, run};
 use crate::answer::State;
 use crate::api::fake::{Office, RECEIVED, SENT, Scratch};
 

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use valise_host::plain;
+
 use super::call::Daemon;
 use super::voice::Voice;
-use super::{Ended, plain, save};
+use super::{Ended, save};
 use crate::answer::{AckAnswer, InboxLine, ShowAnswer, StatusAnswer, TrackLine};
 use crate::exit::{DeskError, ExitCode};
 use valise_proto::names::MessageId;

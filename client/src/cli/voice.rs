@@ -5,7 +5,8 @@ use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 
-use super::plain;
+use valise_host::plain;
+
 use crate::answer::{ErrorAnswer, ErrorBody};
 use crate::exit::{DeskError, ExitCode};
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use valise_host::plain;
+
+use super::Ended;
 use super::call::Daemon;
 use super::voice::Voice;
-use super::{Ended, plain};
 use crate::answer::{ErrorBody, Outcome, SendAnswer, State, WaitAnswer};
 use crate::api::WAIT_MAX_MS;
 use crate::exit::{DeskError, ExitCode};

@@ -5,8 +5,8 @@
 //! [`ledger`] the store that notices loss · [`executor`] who runs a store · [`config`] TOML and its advice ·
 //! [`logs`] JSON lines and the panic hook · [`transport`] how a connection behaves · [`endpoint`] and [`cid`] what
 //! a restarted relay still knows · [`framing`] frames over a stream, [`speech`] those that wait · [`socket`] and
-//! [`doorway`] a local socket and who calls · [`exit`] how a program ends · [`planted`] faults for the lab
-//! alone.
+//! [`doorway`] a local socket and who calls · [`exit`] how a program ends, [`plain`] what a terminal may be shown ·
+//! [`planted`] faults for the lab alone.
 
 #![warn(missing_docs)]
 
@@ -23,6 +23,7 @@ pub mod keyfile;
 pub mod ledger;
 pub mod logs;
 pub mod machine;
+pub mod plain;
 pub mod planted;
 pub mod rest;
 pub mod socket;

@@ -7,7 +7,7 @@ use serde_json::ser::{CompactFormatter, Formatter};
 
 /// Characters that act on a terminal or a reader's eye instead of being seen: C0, DEL and C1 controls, the
 /// bidirectional marks, embeddings, overrides and isolates, line and paragraph separators, and tag characters.
-pub(super) fn acts(c: char) -> bool {
+pub fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
@@ -15,12 +15,12 @@ pub(super) fn acts(c: char) -> bool {
 }
 
 /// Foreign text for one line: a line break is shown as an escape too.
-pub(super) fn line(text: &str) -> String {
+pub fn line(text: &str) -> String {
     escaped(text, |_| false)
 }
 
 /// Foreign text of several lines: line feeds and tabs stay, a carriage return before a line feed goes.
-pub(super) fn text(text: &str) -> String {
+pub fn text(text: &str) -> String {
     escaped(&text.replace("\r\n", "\n"), |c| matches!(c, '\n' | '\t'))
 }
 
@@ -33,7 +33,7 @@ fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
 }
 
 /// One JSON value on one line, pure of acting characters.
-pub(super) fn json(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
+pub fn json(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
     let mut out = Vec::new();
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Visible))?;
     Ok(String::from_utf8_lossy(&out).into_owned())
@@ -58,7 +58,7 @@ impl Formatter for Visible {
 
 /// Rows as aligned columns. The last column is not padded, so foreign text goes there, where its true width does no
 /// harm; an empty last cell leaves no blanks behind.
-pub(super) fn table(rows: &[Vec<String>]) -> Vec<String> {
+pub fn table(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)
         .map(|column| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max())
