@@ -4,10 +4,12 @@
 //! labels, keys, hashes · [`merkle`] RFC 6962 trees · [`wire`] the schema · [`scan`] and [`frame`] bounded reading ·
 //! [`header`] what an author signs · [`receipt`] what is stated about it · [`bundle`] prekeys · [`party`], [`roster`] and
 //! [`agreements`] who is who and who may · [`refusal`] why not · [`transfer`] an envelope in frames · [`session`]
-//! the conversation as two machines. `PROTOCOL.md` numbers the rules.
+//! the conversation as two machines. `PROTOCOL.md` numbers the rules. Apart from all that, [`admin`]: what an
+//! administrator asks a relay on its own machine.
 
 #![warn(missing_docs)]
 
+pub mod admin;
 pub mod agreements;
 pub mod bundle;
 pub mod frame;

@@ -1,7 +1,7 @@
 //! Counts list entries in encoded protobuf before it is decoded ([P-3]): a list costs memory per entry, so
 //! the bound is checked while it still costs nothing.
 //!
-//! Knows field numbers of `wire/valise.proto`, nothing else; a test compares them with the schema's limits.
+//! Knows field numbers of the schemas in `wire/`, nothing else; a test compares them with the schema's limits.
 
 use crate::limits as l;
 
@@ -68,6 +68,9 @@ const ROSTER: Shape = Shape {
     nested: &[(5, &PARTY), (6, &RELAY), (8, &AGREEMENT)],
 };
 
+const ADMIN_CONNECTION: Shape = Shape { lists: &[(4, l::MAILBOXES_PER_DEVICE)], nested: &[] };
+const ADMIN_ANSWER: Shape = Shape { lists: &[], nested: &[(1004, &ADMIN_CONNECTION)] };
+
 /// Scans a `Frame`: one kind, once. A decoder would join repeated ones, and with them the lists inside. Signed objects inside it are bytes to this scan; each is scanned when it is read.
 pub fn frame(bytes: &[u8]) -> Result<(), ScanError> {
     walk(bytes, &FRAME)?;
@@ -99,6 +102,11 @@ pub fn message(bytes: &[u8]) -> Result<(), ScanError> {
 /// Scans a message without lists of its own: a plain well-formedness check.
 pub fn plain(bytes: &[u8]) -> Result<(), ScanError> {
     walk(bytes, &LEAF)
+}
+
+/// Scans an `Answer` of a relay to its administrator.
+pub fn admin_answer(bytes: &[u8]) -> Result<(), ScanError> {
+    walk(bytes, &ADMIN_ANSWER)
 }
 
 fn walk(mut bytes: &[u8], shape: &Shape) -> Result<(), ScanError> {
@@ -211,8 +219,8 @@ mod tests {
 
     #[test]
     fn every_list_of_the_schema_has_a_bound_here() {
-        let schema = include_str!("../wire/valise.proto");
-        let lists = schema.lines().filter(|line| line.trim_start().starts_with("repeated ")).count();
+        let schemas = concat!(include_str!("../wire/valise.proto"), include_str!("../wire/admin.proto"));
+        let lists = schemas.lines().filter(|line| line.trim_start().starts_with("repeated ")).count();
         let shapes = [
             &HELLO,
             &RECEIPT,
@@ -230,6 +238,7 @@ mod tests {
             &CLASS,
             &AGREEMENT,
             &ROSTER,
+            &ADMIN_CONNECTION,
         ];
         assert_eq!(shapes.iter().map(|shape| shape.lists.len()).sum::<usize>(), lists);
         assert!(shapes.iter().all(|shape| shape.lists.len() <= 8));
