@@ -152,6 +152,15 @@ pub struct Depth {
     pub sequence: Sequence,
 }
 
+/// What waits longest, and what runs out first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// When the oldest envelope with an entry that waits was accepted, Unix milliseconds.
+    pub oldest_ms: Option<u64>,
+    /// When the next entry that waits expires, Unix milliseconds.
+    pub next_expiry_ms: Option<u64>,
+}
+
 /// Why a verb failed. `Full` may be tried again; after `Failed` the process ends and a restart reads again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {
@@ -258,6 +267,9 @@ pub trait Queue: Send + Sync + 'static {
 
     /// How much is held.
     fn depth(&self) -> impl Future<Output = Answer<Depth>> + Send;
+
+    /// What waits longest, and what runs out first. Cheap, however much is held.
+    fn outlook(&self) -> impl Future<Output = Answer<Outlook>> + Send;
 
     /// Resolves, with the reason, once the backend takes nothing more; never before. The relay then ends.
     fn failure(&self) -> impl Future<Output = String> + Send;

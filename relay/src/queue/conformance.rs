@@ -53,6 +53,7 @@ macro_rules! conformance {
                 a_renewed_certificate_replaces_the_one_before,
                 a_restart_keeps_everything,
                 the_depth_is_what_is_held,
+                the_outlook_names_what_waits_longest_and_what_runs_out_first,
             }
         }
     };

@@ -24,8 +24,8 @@ use valise_proto::signing::KeyId;
 use valise_proto::wire;
 
 use super::{
-    Answer, Depth, Ended, Entry, LateWraps, Noted, Outgoing, Placed, Queue, QueueError, Sequence, Stamp,
-    Submission, Wrapped,
+    Answer, Depth, Ended, Entry, LateWraps, Noted, Outgoing, Outlook, Placed, Queue, QueueError, Sequence,
+    Stamp, Submission, Wrapped,
 };
 use group::{Draft, Group};
 use rows::Vault;
@@ -186,6 +186,10 @@ impl Queue for SqliteQueue {
 
     async fn depth(&self) -> Answer<Depth> {
         self.ask(Op::depth).await
+    }
+
+    async fn outlook(&self) -> Answer<Outlook> {
+        self.read(read::outlook).await
     }
 
     async fn failure(&self) -> String {

@@ -5,8 +5,8 @@ use valise_proto::kinds::ReceiptKind::{Delivered, Opened};
 use valise_proto::wire;
 
 use super::Lab;
-use super::cast::{bundle, device, fr, fr_leaf, mail, mailbox, message, next};
-use crate::queue::{Depth, Queue};
+use super::cast::{EXPIRES, NOW, bundle, device, fr, fr_leaf, mail, mailbox, message, next};
+use crate::queue::{Depth, Outlook, Queue};
 
 pub(crate) async fn receipts_come_oldest_first_to_their_own_device(lab: &impl Lab) {
     let queue = lab.open();
@@ -95,4 +95,26 @@ pub(crate) async fn the_depth_is_what_is_held(lab: &impl Lab) {
     assert_eq!(queue.depth().await.unwrap(), of(1, 3, 2));
     queue.expire(u64::MAX, 2).await.unwrap();
     assert_eq!(queue.depth().await.unwrap(), of(0, 4, 2));
+}
+
+pub(crate) async fn the_outlook_names_what_waits_longest_and_what_runs_out_first(lab: &impl Lab) {
+    let queue = lab.open();
+    let of = |oldest, next| Outlook { oldest_ms: Some(oldest), next_expiry_ms: Some(next) };
+    assert_eq!(queue.outlook().await.unwrap(), Outlook::default());
+    let mut shared = message(1);
+    shared.to = vec![("br", true), ("minustah", false)];
+    shared.place(&queue).await;
+    let mut brief = message(2);
+    (brief.now_ms, brief.expires_ms) = (NOW + 500, EXPIRES - 1000);
+    brief.place(&queue).await;
+    assert_eq!(queue.outlook().await.unwrap(), of(NOW, EXPIRES - 1000));
+
+    queue.note(1, mailbox("br"), shared.stated(1, "br", Delivered)).await.unwrap();
+    assert_eq!(queue.outlook().await.unwrap().oldest_ms, Some(NOW), "minustah has it still to get");
+    queue.note(2, mailbox("br"), brief.stated(2, "br", Delivered)).await.unwrap();
+    lab.close(queue).await;
+    let queue = lab.open();
+    assert_eq!(queue.outlook().await.unwrap(), of(NOW, EXPIRES));
+    queue.expire(EXPIRES, 10).await.unwrap();
+    assert_eq!(queue.outlook().await.unwrap(), Outlook::default());
 }

@@ -15,7 +15,12 @@ use super::keep::read_leaf;
 use super::place::stored_ms;
 use super::rows::{Author, Blind, Vault, entry_row, envelope_row};
 use super::schema::place;
-use crate::queue::{Entry, Outgoing, Sequence};
+use crate::queue::{Entry, Outgoing, Outlook, Sequence};
+
+/// The oldest envelope that waits: a header stays for as long as an entry of its envelope does.
+const OLDEST: &str = "SELECT MIN(sequence) FROM headers";
+/// `state < 2` is written out: a bound value would not let the partial index be used.
+const NEXT_EXPIRY: &str = "SELECT MIN(expires_ms) FROM entries WHERE state < 2";
 
 /// The next entries of a mailbox ([P-36]).
 pub(super) fn next(
@@ -103,6 +108,20 @@ pub(super) fn segment(
     sealed.map(|sealed| vault.open(&place.to_be_bytes(), &sealed)).transpose()
 }
 
+/// What waits longest, and what runs out first: two steps down an index, however much is held.
+pub(super) fn outlook(conn: &Connection, vault: &Vault) -> Result<Outlook, StoreError> {
+    let mut first = conn.prepare_cached(OLDEST)?;
+    let oldest: Option<i64> = first.query_row([], |row| row.get(0))?;
+    let proof = oldest.map(|sequence| read_proof(conn, vault, sequence.cast_unsigned())).transpose()?;
+    let accepted = proof.map(|proof| {
+        let claim = proof.claim().map_err(|_| vault.damaged("a proof of acceptance is not one"));
+        claim.map(|claim| claim.time_ms)
+    });
+    let mut next = conn.prepare_cached(NEXT_EXPIRY)?;
+    let next: Option<i64> = next.query_row([], |row| row.get(0))?;
+    Ok(Outlook { oldest_ms: accepted.transpose()?, next_expiry_ms: next.map(i64::cast_unsigned) })
+}
+
 /// Receipts kept for a device, the oldest first. Those to skip are known by their keys and never opened.
 pub(super) fn receipts(
     conn: &Connection,
@@ -124,4 +143,21 @@ pub(super) fn receipts(
         }
     }
     Ok(receipts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::SCHEMA;
+    use super::*;
+
+    #[test]
+    fn the_outlook_is_found_by_index_alone() {
+        let conn = Connection::open_in_memory().unwrap();
+        SCHEMA.steps.iter().for_each(|step| conn.execute_batch(step).unwrap());
+        for (sql, plan) in [(OLDEST, "SEARCH headers"), (NEXT_EXPIRY, "USING COVERING INDEX unsettled")] {
+            let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let said: String = explain.query_row([], |row| row.get(3)).unwrap();
+            assert!(said.contains(plan) && !said.contains("SCAN"), "{sql}: {said}");
+        }
+    }
 }
