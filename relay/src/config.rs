@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use valise_host::config::{self, ConfigError, parsed};
+use valise_host::socket::check_path;
 use valise_proto::limits as l;
 use valise_proto::names::RelayId;
 
@@ -38,6 +39,8 @@ pub struct RelaySection {
     pub id: RelayId,
     /// UDP address for QUIC.
     pub listen: SocketAddr,
+    /// Where an administrator's tool finds the running relay; absent = nowhere.
+    pub admin_socket: Option<PathBuf>,
     /// Loopback address for `/livez` and `/readyz`; absent = no HTTP.
     pub http: Option<SocketAddr>,
 }
@@ -127,7 +130,7 @@ impl RelayConfig {
             &mut config.store.path,
             &mut config.store.key_file,
         ];
-        for value in relative {
+        for value in relative.into_iter().chain(config.relay.admin_socket.as_mut()) {
             *value = config::resolve(path, value);
         }
         config.check(path)?;
@@ -148,6 +151,10 @@ impl RelayConfig {
         if limits.connections == 0 {
             let what = "with 0 no device could connect; give at least the number of devices".to_owned();
             return Err(ConfigError::Value { path: path.to_owned(), key: "limits.connections", what });
+        }
+        if let Some(Err(fault)) = self.relay.admin_socket.as_deref().map(check_path) {
+            let what = format!("{fault}; choose a shorter directory for the socket");
+            return Err(ConfigError::Value { path: path.to_owned(), key: "relay.admin_socket", what });
         }
         match self.relay.http {
             Some(http) if !http.ip().is_loopback() => {
@@ -228,6 +235,16 @@ mod tests {
             said.contains("relay.http: 0.0.0.0:9433 would answer anybody; use a loopback address"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn the_administrators_socket_may_be_left_out_and_its_path_is_bounded() {
+        let line = "admin_socket = \"admin.sock\"";
+        assert!(changed("no-admin", line, "").unwrap().relay.admin_socket.is_none());
+        let said = fault("admin-typo", "admin_socket = ", "admin_sokcet = ");
+        assert!(said.contains("`admin_sokcet` is not known here; did you mean `admin_socket`?"), "{said}");
+        let said = fault("admin-long", "admin.sock", &format!("/{}", "a".repeat(107)));
+        assert!(said.contains("relay.admin_socket:") && said.contains("has 108 bytes"), "{said}");
     }
 
     #[test]

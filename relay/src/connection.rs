@@ -90,9 +90,9 @@ impl<Q: Queue> Call<Q> {
         let mut call = Self {
             session: RelaySession::new(admitted.device().clone()),
             hub,
+            line: Arc::new(Line::new(connection.clone())),
             connection,
             admitted,
-            line: Arc::default(),
             number: None,
             tasks: JoinSet::new(),
             reports,
@@ -198,6 +198,8 @@ impl<Q: Queue> Call<Q> {
             }
         }
         actions.extend(self.session.flush());
+        let (delivering, submitting) = self.session.in_flight();
+        self.line.in_flight(delivering, submitting);
         for action in actions {
             match action {
                 Action::Send(kind) => {

@@ -7,6 +7,7 @@ use valise_host::config::ConfigError;
 use valise_host::exit::ExitCode;
 use valise_host::keyfile::KeyFileError;
 use valise_host::ledger::StoreError;
+use valise_host::socket::SocketFault;
 
 /// Why the relay did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,9 @@ pub enum RunError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The administrator's socket cannot be opened.
+    #[error("{0}; {help}", help = socket_help(.0))]
+    Socket(#[from] SocketFault),
     /// The operating system refused something else.
     #[error("the operating system refused: {0}")]
     System(#[from] std::io::Error),
@@ -72,7 +76,20 @@ impl RunError {
             Self::Papers(PaperFault::TrustUnreadable { .. }) => ExitCode::InvalidInput,
             Self::Papers(_) | Self::KeptRoster { .. } => ExitCode::NotTrusted,
             Self::Store(_) | Self::Queue(_) => ExitCode::Store,
+            Self::Socket(SocketFault::Answered { .. }) => ExitCode::Store,
+            Self::Socket(SocketFault::Denied { .. }) => ExitCode::LocalPermission,
+            Self::Socket(_) => ExitCode::InvalidInput,
             Self::Listen { .. } | Self::System(_) => ExitCode::Internal,
         }
+    }
+}
+
+fn socket_help(fault: &SocketFault) -> &'static str {
+    match fault {
+        SocketFault::Answered { .. } => "stop that relay, or configure another `[relay] admin_socket`",
+        SocketFault::Denied { .. } => "give the relay's user the right to write in that directory",
+        SocketFault::PathTooLong { .. } => "choose a shorter directory for the socket",
+        SocketFault::Taken { .. } => "choose another path for `[relay] admin_socket`",
+        SocketFault::Unusable { .. } => "check `[relay] admin_socket`: its directory must exist",
     }
 }

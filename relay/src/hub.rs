@@ -3,12 +3,15 @@
 //! Holds the router's lock only between awaits. Never reads an envelope beyond its header.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use quinn::Connection;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -36,8 +39,8 @@ use crate::router::{self, Action, Event, Router, SessionNo, Verdict};
 /// Most entries ended in one commit by the clock: keeps the group small beside live traffic.
 const EXPIRE_BATCH: usize = 256;
 
-/// How a session is reached from outside its task. Each flag is remembered until it is seen.
-#[derive(Debug, Default)]
+/// How a session is reached and seen from outside its task. Each flag is remembered until it is seen.
+#[derive(Debug)]
 pub struct Line {
     /// Entries may wait.
     pub wake: Notify,
@@ -51,9 +54,66 @@ pub struct Line {
     /// The session is to close.
     pub close: Notify,
     why: Mutex<Option<Close>>,
+    connection: Connection,
+    since_ms: AtomicU64,
+    delivering: AtomicU32,
+    submitting: AtomicU32,
+}
+
+/// A session as its administrator sees it.
+pub type Session = (SessionNo, DeviceId, Vec<Mailbox>, Arc<Line>);
+
+/// What a session looks like on the way to its device.
+#[derive(Clone, Copy, Debug)]
+pub struct Path {
+    /// When the device was greeted, Unix milliseconds.
+    pub since_ms: u64,
+    /// Where it calls from.
+    pub address: SocketAddr,
+    /// Round trip.
+    pub rtt: Duration,
+    /// Envelopes on their way to it that it has not stored.
+    pub delivering: u32,
+    /// Envelopes of it on their way into the queue.
+    pub submitting: u32,
 }
 
 impl Line {
+    /// To a device that is connected.
+    pub fn new(connection: Connection) -> Self {
+        Self {
+            wake: Notify::default(),
+            receipts: Notify::default(),
+            bundles: Notify::default(),
+            published: Mutex::default(),
+            recheck: Notify::default(),
+            close: Notify::default(),
+            why: Mutex::default(),
+            connection,
+            since_ms: AtomicU64::new(0),
+            delivering: AtomicU32::new(0),
+            submitting: AtomicU32::new(0),
+        }
+    }
+
+    /// The session says how much is in flight.
+    pub fn in_flight(&self, delivering: usize, submitting: usize) {
+        let most = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        self.delivering.store(most(delivering), Ordering::Relaxed);
+        self.submitting.store(most(submitting), Ordering::Relaxed);
+    }
+
+    /// How it looks now.
+    pub fn path(&self) -> Path {
+        Path {
+            since_ms: self.since_ms.load(Ordering::Relaxed),
+            address: self.connection.remote_address(),
+            rtt: self.connection.rtt(),
+            delivering: self.delivering.load(Ordering::Relaxed),
+            submitting: self.submitting.load(Ordering::Relaxed),
+        }
+    }
+
     /// Why the session is to close.
     pub fn why(&self) -> Close {
         locked(&self.why).unwrap_or(Close::Done)
@@ -196,6 +256,16 @@ impl<Q: Queue> Hub<Q> {
         locked(&self.router).connected()
     }
 
+    /// Every session, the oldest first.
+    pub fn sessions(&self) -> Vec<Session> {
+        let (router, lines) = (locked(&self.router), locked(&self.lines));
+        let sessions = router.sessions().filter_map(|(session, device, mailboxes)| {
+            let line = Arc::clone(lines.get(&session)?);
+            Some((session, device.clone(), mailboxes.to_vec(), line))
+        });
+        sessions.collect()
+    }
+
     /// Whether the relay is about to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
@@ -204,6 +274,7 @@ impl<Q: Queue> Hub<Q> {
     /// Registers a greeted device; supersedes its earlier session.
     pub fn open(&self, device: &DeviceId, mailboxes: &[Mailbox], line: &Arc<Line>) -> SessionNo {
         let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
+        line.since_ms.store(self.now_ms(), Ordering::Relaxed);
         locked(&self.lines).insert(session, Arc::clone(line));
         self.route(Event::Opened { session, device: device.clone(), mailboxes: mailboxes.to_vec() });
         session

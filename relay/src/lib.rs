@@ -4,8 +4,10 @@
 //! The rooms an envelope passes, in order: [`listener`] and [`admission`] who calls · [`connection`] frames and events, [`errands`]
 //! what runs beside them · [`intake`] a submission comes in · [`hub`] and [`router`] whether and where to ·
 //! [`queue`] durable · [`delivery`] out again. Around them: [`relay`] puts them together, [`run`] makes a program of it.
-//! Beside them: [`config`], [`papers`], [`fault`] · [`stamp`] the relay's own statements · [`health`].
+//! Beside them: [`config`], [`papers`], [`fault`] · [`stamp`] the relay's own statements ·
+//! [`health`] how it stands, told by [`page`] and [`admin`].
 
+pub mod admin;
 pub mod admission;
 pub mod config;
 pub mod connection;
@@ -16,6 +18,7 @@ pub mod health;
 pub mod hub;
 pub mod intake;
 pub mod listener;
+pub mod page;
 pub mod papers;
 pub mod queue;
 pub mod relay;

@@ -67,6 +67,7 @@ pub async fn listen<Q: Queue>(
         let (hub, pending, shutdown) = (Arc::clone(&hub), Arc::clone(&pending), shutdown.clone());
         calls.spawn(answer(incoming, hub, pending, shutdown));
     }
+    endpoint.set_server_config(None); // who calls from now on is refused at the first packet
     while calls.join_next().await.is_some() {}
 }
 

@@ -134,6 +134,11 @@ impl Router {
         heirs
     }
 
+    /// Every session with its device and its mailboxes, the oldest first.
+    pub fn sessions(&self) -> impl Iterator<Item = (SessionNo, &DeviceId, &[Mailbox])> {
+        self.sessions.iter().map(|(session, (device, mailboxes))| (*session, device, &mailboxes[..]))
+    }
+
     /// How many sessions there are.
     pub fn connected(&self) -> usize {
         self.sessions.len()

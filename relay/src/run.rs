@@ -4,16 +4,24 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use valise_host::machine::Machine;
+use valise_host::socket::LocalSocket;
 
+use crate::admin::{Door, Ending};
 use crate::config::RelayConfig;
 use crate::fault::RunError;
-use crate::health;
+use crate::health::View;
+use crate::page;
 use crate::papers::Papers;
 use crate::relay::Relay;
+
+/// For administrators who wait for the end to be told of it.
+const TELL_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads everything and binds nothing: `--check`.
 pub fn check(path: &Path) -> Result<(), RunError> {
@@ -28,17 +36,25 @@ pub async fn run(path: &Path) -> Result<(), RunError> {
     let papers = Papers::load(&config, machine.clock.now_ms())?;
     let tls_ends_ms = papers.tls_ends_ms;
     let relay = Relay::open(&config, papers, &machine).await?;
-    let health = match config.relay.http {
+    let page = match config.relay.http {
         Some(address) => {
-            let bound = health::bind(address).await;
+            let bound = page::bind(address).await;
             Some(bound.map_err(|source| RunError::Listen { address, source })?)
         }
         None => None,
     };
-    let stop = CancellationToken::new();
-    if let Some(listener) = health {
-        tokio::spawn(health::serve(listener, Arc::clone(relay.hub()), tls_ends_ms, stop.clone()));
+    let admin = match &config.relay.admin_socket {
+        Some(path) => Some(LocalSocket::bind(path, None).await?),
+        None => None,
+    };
+    let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
+    let (end, ending) = watch::channel(Ending::NotYet);
+    let view = Arc::new(View::new(relay.hub(), tls_ends_ms));
+    if let Some(listener) = page {
+        tokio::spawn(page::serve(listener, Arc::clone(&view), gone.clone()));
     }
+    let door = Door { view, leave: stop.clone(), ending };
+    let admin = admin.map(|socket| tokio::spawn(door.serve(socket)));
     let (address, roster) = (relay.address()?, relay.hub().trust().roster().number);
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tracing::info!(event = "listening", relay = %config.relay.id, %address, roster);
@@ -56,7 +72,11 @@ pub async fn run(path: &Path) -> Result<(), RunError> {
             serving.await
         }
     };
-    stop.cancel();
+    gone.cancel();
+    end.send_replace(if ended.is_ok() { Ending::Stopped } else { Ending::Failed });
+    if let Some(admin) = admin {
+        tokio::time::timeout(TELL_WAIT, admin).await.ok(); // who does not listen is not told
+    }
     tracing::info!(event = "stopped");
     ended
 }

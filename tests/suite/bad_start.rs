@@ -43,8 +43,8 @@ fn a_wrong_or_missing_key_of_a_configuration_is_named_with_its_place() {
     let client = lab.party("fr").config().to_owned();
     for (from, to, words) in [
         ("listen = ", "lisen = ", ["relay.toml:5:1:", "`lisen`", "`listen`"]),
-        ("kind = \"sqlite\"", "kind = \"sqlight\"", ["relay.toml:22:8:", "sqlight", "sqlite"]),
-        ("[limits]", "[limit]", ["relay.toml:26:2:", "`limit`", "`limits`"]),
+        ("kind = \"sqlite\"", "kind = \"sqlight\"", ["relay.toml:23:8:", "sqlight", "sqlite"]),
+        ("[limits]", "[limit]", ["relay.toml:27:2:", "`limit`", "`limits`"]),
         ("id = \"hub-1\"\n", "", ["relay.toml:", "`id` in section [relay]", "missing"]),
     ] {
         let before = change(&relay, from, to);

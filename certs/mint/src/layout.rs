@@ -63,6 +63,7 @@ pub fn relay_config(id: &RelayId, listen: SocketAddr, http: SocketAddr) -> Strin
 [relay]
 id = "{id}"
 listen = "{listen}" # UDP
+admin_socket = "{ADMIN_SOCKET}" # valisectl relay
 http = "{http}" # /livez and /readyz
 
 [tls]

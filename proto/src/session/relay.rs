@@ -83,6 +83,11 @@ impl RelaySession {
         matches!(self.state, State::Live | State::Draining)
     }
 
+    /// Envelopes on their way to the device that it has not stored, and its own on their way into the queue.
+    pub fn in_flight(&self) -> (usize, usize) {
+        (self.deliveries.keys().count(), self.submitting.len())
+    }
+
     /// Takes one event. After a close, nothing more comes.
     pub fn handle(&mut self, event: Event) -> Vec<Action> {
         if self.state == State::Closed {
