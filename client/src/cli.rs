@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use valise_host::plain;
 use valise_host::socket::check_path;
 
 use crate::answer::ErrorBody;
@@ -113,11 +114,5 @@ fn refuse_usage(fault: &clap::Error, voice: &mut Voice<'_>) -> ExitCode {
         let message = "no verb is given: send, inbox, show, ack, track or status";
         return voice.refuse(DeskError::usage("usage", message, help).into());
     }
-    let text = fault.to_string();
-    // Clap writes a paragraph: what happened, a tip or a list, the usage, where to read on. The first two are kept.
-    let said = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let said = said.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    let said = said.collect::<Vec<_>>().join("; ").replace(":; ", ": ");
-    let message = said.strip_prefix("error: ").unwrap_or(&said);
-    voice.refuse(DeskError::usage("usage", message, help).into())
+    voice.refuse(DeskError::usage("usage", plain::usage(&fault.to_string()), help).into())
 }

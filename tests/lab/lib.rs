@@ -3,10 +3,12 @@
 //! Rooms: [`mod@lab`] the federation and its directory · [`relay`] and [`party`] its programs · [`child`] processes ·
 //! [`api`] a daemon asked without the command line · [`mod@until`] bounded waiting · [`papers`] the federation's keys at work after `init` · [`impostor`] calls at the door
 //! with papers of any kind · [`greedy`] genuine papers, too much asked · [`tamper`] what a hostile relay operator could do · [`proof`] receipts read and verified ·
-//! [`story`] the demonstration · [`torture`] the long fault runs · `voice` and `interrupt` of both.
+//! [`admin`] who minds the relay · [`story`] the demonstration · [`torture`] the long fault runs · `voice` and
+//! `interrupt` of both.
 
 #![warn(missing_docs)]
 
+pub mod admin;
 pub mod api;
 pub mod child;
 pub mod greedy;

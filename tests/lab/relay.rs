@@ -71,6 +71,11 @@ impl Relay {
         self.process.take().context("the relay does not run")?.stop(STOP_LIMIT)
     }
 
+    /// Waits until it ends by itself; how.
+    pub fn ended(&mut self) -> Result<ExitStatus> {
+        self.process.take().context("the relay does not run")?.ended(PATIENCE)
+    }
+
     /// Runs it to its end, for configurations that it has to refuse; gives the exit code.
     pub fn refused(&self) -> Result<i32> {
         child::run_to_end("valise-relay", &[Path::new("--config"), &self.config], &self.log, PATIENCE)

@@ -9,11 +9,13 @@
 //! - [`bad_start`]: what a program is given to start with, and is not fit.
 //! - [`bad_input`]: what is handed in while programs run, and is not fit.
 //! - [`orderly`]: stopping, health, lists and rosters that change.
+//! - [`admin`]: who minds the relay sees how it stands, drains it, and is the only one who can.
 //! - [`outage`]: each program dies at the worst moment.
 //! - [`storm`]: relay and daemons are killed again and again, and nothing is lost or doubled.
 
 #![allow(clippy::unwrap_used, reason = "the whole binary is tests: one that cannot go on says where")]
 
+mod admin;
 mod bad_input;
 mod bad_start;
 mod blind_relay;

@@ -1,10 +1,11 @@
 //! `valisectl`: arguments in, one answer out, exit codes that scripts rely on.
 //!
-//! The answer is JSON on standard output and nothing else goes there; hints for people go to standard error.
+//! Answers go to standard output, with `--json` one object on a line, and nothing else goes there; hints for people go to
+//! standard error.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
@@ -12,19 +13,24 @@ use serde::Serialize;
 use valise_host::clock::{Clock, SystemClock};
 use valise_host::entropy::OsEntropy;
 use valise_host::exit::ExitCode;
+use valise_host::plain;
 use valise_proto::names::TrustDomain;
 
 use crate::fault::MintFault;
 use crate::lab::{InitRequest, Lab, init};
 use crate::parties::PartyArg;
+use crate::relay::told::Told;
+use relay::RelayVerb;
 
-/// Makes and keeps the papers of a federation.
+mod relay;
+
+/// Makes and keeps the papers of a federation, and minds its relay.
 #[derive(Debug, Parser)]
 #[command(name = "valisectl", version, about)]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
-    /// Print errors as one line of JSON, and no hints
+    /// Answer in JSON, one object per line; errors too, on standard error
     #[arg(long, global = true)]
     json: bool,
 }
@@ -45,6 +51,11 @@ enum Verb {
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
     },
+    /// Ask a running relay on this machine
+    Relay {
+        #[command(subcommand)]
+        verb: RelayVerb,
+    },
 }
 
 /// Runs the program on its arguments, the first of which is its name.
@@ -57,9 +68,7 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> io::Result<Exi
             Err(fault) => refuse(&fault, args.json),
         },
         Err(error) if json && error.use_stderr() => {
-            let text = error.to_string();
-            let what = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-            let line = what.split_whitespace().collect::<Vec<_>>().join(" ");
+            let line = plain::usage(&error.to_string());
             report("USAGE", &line, "run `valisectl --help`", ExitCode::Usage)
         }
         Err(error) => {
@@ -71,17 +80,39 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> io::Result<Exi
 }
 
 fn answer(args: &Args) -> Result<(), MintFault> {
-    let Verb::Init { dir, parties, domain, listen } = &args.verb;
+    match &args.verb {
+        Verb::Init { dir, parties, domain, listen } => make(dir, parties, domain, *listen, args.json),
+        Verb::Relay { verb } => relay::perform(verb, |told| tell(&told, args.json)),
+    }
+}
+
+fn make(
+    dir: &Path,
+    parties: &[String],
+    domain: &str,
+    listen: SocketAddr,
+    json: bool,
+) -> Result<(), MintFault> {
     let help = "give --domain a DNS name in lower case, such as i24.example";
     let request = InitRequest {
-        dir: dir.clone(),
+        dir: dir.to_owned(),
         parties: parties.iter().map(|text| PartyArg::parse(text)).collect::<Result<_, _>>()?,
         domain: TrustDomain::new(domain).map_err(|error| MintFault::input("BAD_DOMAIN", error, help))?,
-        listen: *listen,
+        listen,
     };
     let lab = init(&request, SystemClock.now_ms(), Arc::new(OsEntropy))?;
-    let shown = show(&lab, !args.json);
-    shown.map_err(MintFault::io("standard output".as_ref(), "write to"))
+    show(&lab, !json).map_err(MintFault::io("standard output".as_ref(), "write to"))
+}
+
+/// What was learnt, in the form that was wanted.
+fn tell(told: &Told, json: bool) -> Result<(), MintFault> {
+    let lines = if json { &told.json } else { &told.table };
+    let mut out = io::stdout().lock();
+    let said = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
+    match said {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()), // whoever read has enough
+        said => said.map_err(MintFault::io("standard output".as_ref(), "write to")),
+    }
 }
 
 /// The contract, then how to go on.
@@ -111,7 +142,7 @@ fn refuse(fault: &MintFault, json: bool) -> io::Result<ExitCode> {
         return report(fault.code(), &fault.to_string(), fault.help(), fault.exit());
     }
     let mut err = io::stderr().lock();
-    writeln!(err, "valisectl: {fault}")?;
+    writeln!(err, "valisectl: {}", plain::line(&fault.to_string()))?;
     writeln!(err, "  {}", fault.help())?;
     Ok(fault.exit())
 }
@@ -155,6 +186,9 @@ mod tests {
         assert_eq!(exit_of(&["init", "/proc/x", "--party", "fr"]), ExitCode::InvalidInput);
         assert_eq!(exit_of(&["init", "x", "--party", "FR"]), ExitCode::InvalidInput);
         assert_eq!(exit_of(&["init", "x", "--party", "fr", "--domain", "example"]), ExitCode::InvalidInput);
+        assert_eq!(exit_of(&["relay", "status"]), ExitCode::Usage);
+        assert_eq!(exit_of(&["relay", "status", "--socket", "/nowhere"]), ExitCode::Unreachable);
+        assert_eq!(exit_of(&["relay", "drain", "--config", "/nowhere"]), ExitCode::InvalidInput);
         assert_eq!(exit_of(&["--version"]), ExitCode::Done);
     }
 
@@ -164,8 +198,28 @@ mod tests {
             [&["--party", "fr", "br", "minustah"][..], &["--party", "fr", "--party", "br", "minustah"]]
         {
             let args = ["valisectl", "init", "lab"].iter().chain(args);
-            let Verb::Init { parties, dir, .. } = Args::try_parse_from(args).unwrap().verb;
+            let Verb::Init { parties, dir, .. } = Args::try_parse_from(args).unwrap().verb else {
+                panic!("init is init")
+            };
             assert_eq!((parties, dir), (["fr", "br", "minustah"].map(String::from).to_vec(), "lab".into()));
+        }
+    }
+
+    #[test]
+    fn the_command_tree_holds_together() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn a_word_that_is_nearly_right_is_answered_with_the_right_one() {
+        for (args, meant) in [
+            (&["relay", "staus", "--socket", "x"][..], "'status'"),
+            (&["relay", "status", "--soket", "x"], "'--socket'"),
+            (&["rleay", "status"], "'relay'"),
+        ] {
+            let args = ["valisectl"].iter().chain(args);
+            let said = plain::usage(&Args::try_parse_from(args).unwrap_err().to_string());
+            assert!(said.contains(meant) && !said.contains('\n'), "{said}");
         }
     }
 

@@ -6,6 +6,8 @@ use std::{fmt, io};
 use valise_host::exit::ExitCode;
 use valise_host::keyfile::KeyFileError;
 
+use crate::relay::RelayFault;
+
 /// Minting or writing failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MintFault {
@@ -32,6 +34,9 @@ pub enum MintFault {
         /// Why not.
         source: io::Error,
     },
+    /// A relay was not asked, or gave no answer.
+    #[error(transparent)]
+    Relay(#[from] RelayFault),
     /// A secret file.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
@@ -57,6 +62,7 @@ impl MintFault {
         match self {
             Self::Input { code, .. } => code,
             Self::Certificate(_) => "CERTIFICATE",
+            Self::Relay(fault) => fault.code(),
             Self::Unsound(fault) => fault.code(),
             Self::Io { .. } | Self::KeyFile(_) if self.is_permission() => "PERMISSION",
             Self::Io { .. } | Self::KeyFile(_) => "FILE",
@@ -67,6 +73,7 @@ impl MintFault {
     pub fn help(&self) -> &'static str {
         match self {
             Self::Input { help, .. } => help,
+            Self::Relay(fault) => fault.help(),
             Self::Certificate(_) | Self::Unsound(_) => {
                 "this is a fault of valisectl; report it with the command"
             }
@@ -81,6 +88,7 @@ impl MintFault {
     pub fn exit(&self) -> ExitCode {
         match self {
             Self::Input { .. } => ExitCode::InvalidInput,
+            Self::Relay(fault) => fault.exit(),
             Self::Io { .. } | Self::KeyFile(_) if self.is_permission() => ExitCode::LocalPermission,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::InvalidInput,
             _ => ExitCode::Internal,

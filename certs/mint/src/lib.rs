@@ -2,7 +2,7 @@
 //!
 //! Rooms: [`keys`] Ed25519 keys as OpenSSL reads them · [`mint`] and [`papers`] certificates · [`crl`] revocation lists · [`roster`]
 //! agreements and signing · [`parties`] the federation's list · [`lab`] and [`layout`] `init` · [`cli`] arguments,
-//! output and exit codes. Checks nothing: that is `valise-certs`, and it does not trust this crate.
+//! output and exit codes · [`relay`] asks one that runs. Checks nothing: that is `valise-certs`, and it does not trust this crate.
 
 #![warn(missing_docs)]
 
@@ -13,8 +13,10 @@ pub mod keys;
 pub mod lab;
 pub mod layout;
 pub mod mint;
+mod moment;
 pub mod papers;
 pub mod parties;
+pub mod relay;
 pub mod roster;
 
 #[cfg(test)]

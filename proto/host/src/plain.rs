@@ -32,6 +32,14 @@ fn escaped(text: &str, stays: impl Fn(char) -> bool) -> String {
     out
 }
 
+/// What an argument parser has to say, on one line: what happened and its advice, without the lines on usage.
+pub fn usage(text: &str) -> String {
+    let said = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let said = said.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let said = said.collect::<Vec<_>>().join("; ").replace(":; ", ": ");
+    line(said.strip_prefix("error: ").unwrap_or(&said))
+}
+
 /// One JSON value on one line, pure of acting characters.
 pub fn json(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
     let mut out = Vec::new();
@@ -82,6 +90,12 @@ mod tests {
         assert_eq!(line("invoice\u{202e}fdp.exe"), "invoice\\u{202e}fdp.exe");
         assert_eq!(text("one\r\ntwo\tthree\rfour"), "one\ntwo\tthree\\rfour");
         assert_eq!(text("école, محمد, 日本"), "école, محمد, 日本");
+    }
+
+    #[test]
+    fn advice_of_an_argument_parser_stays_on_one_line() {
+        let text = "error: unexpected argument '--a\u{1b}' found\n\n  tip: a similar one exists: '--b'\n\nUsage: x\n\nFor more\n";
+        assert_eq!(usage(text), "unexpected argument '--a\\u{1b}' found; tip: a similar one exists: '--b'");
     }
 
     #[test]
