@@ -186,7 +186,7 @@ fn status<Q: Queue>(sight: &Sight<Q>) -> Vec<Kind> {
 
 fn connections<Q: Queue>(sight: &Sight<Q>) -> Vec<Kind> {
     let sessions = sight.hub.sessions();
-    let connection = |(session, device, mailboxes, line): crate::hub::Session| {
+    let connection = |(session, device, mailboxes, line): crate::line::Session| {
         let path = line.path();
         Kind::Connection(admin::Connection {
             session,

@@ -41,7 +41,7 @@ pub struct RelaySection {
     pub listen: SocketAddr,
     /// Where an administrator's tool finds the running relay; absent = nowhere.
     pub admin_socket: Option<PathBuf>,
-    /// Loopback address for `/livez` and `/readyz`; absent = no HTTP.
+    /// Loopback address for `/livez`, `/readyz` and `/metrics`; absent = no HTTP.
     pub http: Option<SocketAddr>,
 }
 

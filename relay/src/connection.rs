@@ -16,6 +16,7 @@ use valise_host::framing::{CONTROL_PRIORITY, FrameFault, FrameReceiver, FrameSen
 use valise_host::speech::{Speech, Unread};
 use valise_proto::limits as l;
 use valise_proto::names::{Mailbox, MessageId};
+use valise_proto::refusal::Refusal;
 use valise_proto::session::Close;
 use valise_proto::session::relay::{Action, Event, Offer, RelaySession};
 use valise_proto::signing::KeyId;
@@ -24,8 +25,9 @@ use valise_proto::wire::{self, frame::Kind};
 use crate::admission::{admit, close, close_for};
 use crate::delivery::{Sent, deliver};
 use crate::errands::{answers, forget, judge_leaf, note, offer, signers};
-use crate::hub::{Hub, Line};
+use crate::hub::Hub;
 use crate::intake::{Intake, Received, Reserved};
+use crate::line::Line;
 use crate::queue::Queue;
 use crate::router::SessionNo;
 
@@ -203,6 +205,7 @@ impl<Q: Queue> Call<Q> {
         for action in actions {
             match action {
                 Action::Send(kind) => {
+                    self.count(&kind);
                     if let Kind::Refused(refused) = &kind
                         && let Ok(id) = MessageId::try_from(&refused.message_id[..])
                     {
@@ -248,6 +251,20 @@ impl<Q: Queue> Call<Q> {
             Report::Sent(sequence, Sent::Settled) => Ok(Some(Event::NotSent(sequence))),
             Report::Sent(sequence, Sent::Failed) => Ok(Some(Event::Unsendable(sequence))),
             Report::Broken(why) => Err(why),
+        }
+    }
+
+    /// What is told to the device, for the counts.
+    fn count(&self, said: &Kind) {
+        let metrics = self.hub.metrics();
+        match said {
+            Kind::Refused(refused) => {
+                if let Some(refusal) = Refusal::from_code(refused.code) {
+                    metrics.refused.of(refusal).one();
+                }
+            }
+            Kind::Receipts(receipts) => metrics.receipts_sent.add(receipts.receipts.len() as u64),
+            _ => {} // counted where it is decided, or not at all
         }
     }
 

@@ -40,11 +40,17 @@ pub async fn deliver<Q: Queue>(
     sequence: u64,
     shown: &BTreeSet<KeyId>,
 ) -> Sent {
-    match hub.noted(hub.queue().outgoing(sequence, mailbox).await) {
+    let sent = match hub.noted(hub.queue().outgoing(sequence, mailbox).await) {
         Ok(Some(outgoing)) => send(hub, connection, sequence, outgoing, shown).await.unwrap_or(Sent::Failed),
         Ok(None) => Sent::Settled,
         Err(_) => Sent::Failed,
+    };
+    match sent {
+        Sent::Whole { .. } => hub.metrics().delivered.one(),
+        Sent::Failed => hub.metrics().undelivered.one(),
+        Sent::Settled => {}
     }
+    sent
 }
 
 async fn send<Q: Queue>(
@@ -78,7 +84,9 @@ async fn send<Q: Queue>(
                 stream.reset(GIVEN_UP);
                 return Some(Sent::Settled);
             };
+            let bytes = data.len() as u64;
             stream.send(transfer::segment(sequence, part, index, data)).await.ok()?;
+            hub.metrics().delivered_bytes.add(bytes);
         }
     }
     stream.send(transfer::end(sequence)).await.ok()?;

@@ -2,17 +2,14 @@
 //!
 //! Holds the router's lock only between awaits. Never reads an envelope beyond its header.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use quinn::Connection;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use valise_certs::leaf::Leaf;
@@ -33,107 +30,13 @@ use valise_proto::signing::{Hash, KeyId};
 use valise_proto::transfer::Transfer;
 use valise_proto::wire;
 
+use crate::line::{Line, Session, locked};
+use crate::metrics::Metrics;
 use crate::queue::{LateWraps, Noted, Placed, Queue, QueueError, Stamp, Submission, Wrapped};
 use crate::router::{self, Action, Event, Router, SessionNo, Verdict};
 
 /// Most entries ended in one commit by the clock: keeps the group small beside live traffic.
 const EXPIRE_BATCH: usize = 256;
-
-/// How a session is reached and seen from outside its task. Each flag is remembered until it is seen.
-#[derive(Debug)]
-pub struct Line {
-    /// Entries may wait.
-    pub wake: Notify,
-    /// Receipts may wait.
-    pub receipts: Notify,
-    /// Mailboxes published bundles.
-    pub bundles: Notify,
-    published: Mutex<BTreeSet<Mailbox>>,
-    /// Papers and roster are to be looked at again.
-    pub recheck: Notify,
-    /// The session is to close.
-    pub close: Notify,
-    why: Mutex<Option<Close>>,
-    connection: Connection,
-    since_ms: AtomicU64,
-    delivering: AtomicU32,
-    submitting: AtomicU32,
-}
-
-/// A session as its administrator sees it.
-pub type Session = (SessionNo, DeviceId, Vec<Mailbox>, Arc<Line>);
-
-/// What a session looks like on the way to its device.
-#[derive(Clone, Copy, Debug)]
-pub struct Path {
-    /// When the device was greeted, Unix milliseconds.
-    pub since_ms: u64,
-    /// Where it calls from.
-    pub address: SocketAddr,
-    /// Round trip.
-    pub rtt: Duration,
-    /// Envelopes on their way to it that it has not stored.
-    pub delivering: u32,
-    /// Envelopes of it on their way into the queue.
-    pub submitting: u32,
-}
-
-impl Line {
-    /// To a device that is connected.
-    pub fn new(connection: Connection) -> Self {
-        Self {
-            wake: Notify::default(),
-            receipts: Notify::default(),
-            bundles: Notify::default(),
-            published: Mutex::default(),
-            recheck: Notify::default(),
-            close: Notify::default(),
-            why: Mutex::default(),
-            connection,
-            since_ms: AtomicU64::new(0),
-            delivering: AtomicU32::new(0),
-            submitting: AtomicU32::new(0),
-        }
-    }
-
-    /// The session says how much is in flight.
-    pub fn in_flight(&self, delivering: usize, submitting: usize) {
-        let most = |count| u32::try_from(count).unwrap_or(u32::MAX);
-        self.delivering.store(most(delivering), Ordering::Relaxed);
-        self.submitting.store(most(submitting), Ordering::Relaxed);
-    }
-
-    /// How it looks now.
-    pub fn path(&self) -> Path {
-        Path {
-            since_ms: self.since_ms.load(Ordering::Relaxed),
-            address: self.connection.remote_address(),
-            rtt: self.connection.rtt(),
-            delivering: self.delivering.load(Ordering::Relaxed),
-            submitting: self.submitting.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Why the session is to close.
-    pub fn why(&self) -> Close {
-        locked(&self.why).unwrap_or(Close::Done)
-    }
-
-    /// Mailboxes that published since this was last asked.
-    pub fn published(&self) -> Vec<Mailbox> {
-        std::mem::take(&mut *locked(&self.published)).into_iter().collect()
-    }
-
-    fn close(&self, why: Close) {
-        *locked(&self.why) = Some(why);
-        self.close.notify_one();
-    }
-}
-
-/// A poisoned lock means a panic, and a panic ends the process: nobody sees the value behind it.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What became of a submission, for the session that brought it.
 #[derive(Debug)]
@@ -160,6 +63,7 @@ pub struct Hub<Q> {
     sessions: AtomicU64,
     draining: AtomicBool,
     errands: CancellationToken,
+    metrics: Metrics,
 }
 
 /// What a hub is made of.
@@ -200,6 +104,7 @@ impl<Q: Queue> Hub<Q> {
             sessions: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             errands: CancellationToken::new(),
+            metrics: Metrics::default(),
         }
     }
 
@@ -229,6 +134,11 @@ impl<Q: Queue> Hub<Q> {
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
         tokio::spawn(self.errands.clone().run_until_cancelled_owned(work))
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The certificate behind the relay's statements.
@@ -274,7 +184,8 @@ impl<Q: Queue> Hub<Q> {
     /// Registers a greeted device; supersedes its earlier session.
     pub fn open(&self, device: &DeviceId, mailboxes: &[Mailbox], line: &Arc<Line>) -> SessionNo {
         let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
-        line.since_ms.store(self.now_ms(), Ordering::Relaxed);
+        self.metrics.sessions_opened.one();
+        line.greet(self.now_ms());
         locked(&self.lines).insert(session, Arc::clone(line));
         self.route(Event::Opened { session, device: device.clone(), mailboxes: mailboxes.to_vec() });
         session
@@ -300,8 +211,7 @@ impl<Q: Queue> Hub<Q> {
                 Action::WakeReceipts(session) => (session, |line| line.receipts.notify_one()),
                 Action::WakeBundles(session, mailbox) => {
                     if let Some(line) = lines.get(&session) {
-                        locked(&line.published).insert(mailbox);
-                        line.bundles.notify_one();
+                        line.publish(mailbox);
                     }
                     continue;
                 }
@@ -323,6 +233,7 @@ impl<Q: Queue> Hub<Q> {
     pub fn noted<T>(&self, result: Result<T, QueueError>) -> Result<T, QueueError> {
         if let Err(error) = &result {
             tracing::error!(event = "queue-refused", %error);
+            self.metrics.troubles.of(error.into()).one();
         }
         result
     }
@@ -347,7 +258,8 @@ impl<Q: Queue> Hub<Q> {
             now_ms,
         };
         match self.noted(self.queue.enqueue(submission).await) {
-            Ok(Placed::Stored { sequence, relayed, denied, .. }) => {
+            Ok(Placed::Stored { sequence, relayed, denied, fresh }) => {
+                self.count_placed(&facts, fresh, denied.len());
                 self.route(Event::Queued(wrapped));
                 let denied = self.denials(&facts, hash, sequence, denied);
                 Answer { outcome: Ok(vec![relayed]), denied }
@@ -358,6 +270,16 @@ impl<Q: Queue> Hub<Q> {
             }
             Err(QueueError::Full) => refused(Refusal::StoreFull, None),
             Err(_) => refused(Refusal::SlowDown, None),
+        }
+    }
+
+    fn count_placed(&self, facts: &Header, fresh: bool, denied: usize) {
+        if fresh {
+            self.metrics.accepted.one();
+            self.metrics.submitted_bytes.add(facts.ct_len());
+            self.metrics.recipients_refused.add(denied as u64);
+        } else {
+            self.metrics.repeated.one();
         }
     }
 
@@ -431,12 +353,18 @@ impl<Q: Queue> Hub<Q> {
         let id = receipt.id();
         let Some(claim) = self.verified(device, &receipt).await? else {
             tracing::warn!(event = "receipt-not-signed", party = %device.party);
+            self.metrics.statements_refused.one();
             return Ok(Some((id, None)));
         };
         let Speaker::Mailbox(mailbox) = claim.by else { return Ok(None) };
         match self.noted(self.queue.note(claim.sequence, mailbox, receipt).await)? {
-            Noted::Kept { author } | Noted::Known { author } => self.route(Event::ReceiptFor(author)),
+            Noted::Kept { author } => {
+                self.metrics.receipts_kept.of(claim.kind).one();
+                self.route(Event::ReceiptFor(author));
+            }
+            Noted::Known { author } => self.route(Event::ReceiptFor(author)),
             Noted::Groundless => {
+                self.metrics.statements_refused.one();
                 tracing::warn!(event = "receipt-groundless", sequence = claim.sequence, kind = %claim.kind);
                 return Ok(Some((id, None)));
             }
@@ -521,6 +449,7 @@ impl<Q: Queue> Hub<Q> {
             let ended = self.queue.expire(self.now_ms(), EXPIRE_BATCH).await;
             let Ok(ended) = self.noted(ended) else { return };
             let more = ended.entries == EXPIRE_BATCH;
+            self.metrics.receipts_kept.of(ReceiptKind::Expired).add(ended.entries as u64);
             ended.authors.into_iter().for_each(|author| self.route(Event::ReceiptFor(author)));
             if !more {
                 return;

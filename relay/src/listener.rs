@@ -15,6 +15,7 @@ use valise_proto::session::Close;
 use crate::admission::{admit, close_for, turn_away};
 use crate::connection::Call;
 use crate::hub::Hub;
+use crate::metrics::Turned;
 use crate::queue::Queue;
 
 /// From the first packet to a finished handshake: three round trips on a satellite, with losses.
@@ -52,14 +53,17 @@ pub async fn listen<Q: Queue>(
             },
         };
         if calls.len() >= doors.connections || pending.load(Ordering::Relaxed) >= HANDSHAKES_MAX {
+            hub.metrics().turned_away.of(Turned::Full).one();
             incoming.refuse();
             continue;
         }
         if pending.load(Ordering::Relaxed) >= doors.unproven && !incoming.remote_address_validated() {
             // Costs the caller a round trip, and a forged address everything.
             if incoming.may_retry() {
+                hub.metrics().retried.one();
                 incoming.retry().ok();
             } else {
+                hub.metrics().turned_away.of(Turned::Full).one();
                 incoming.refuse();
             }
             continue;
@@ -84,15 +88,18 @@ async fn answer<Q: Queue>(
     let connection = match shaken {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
+            hub.metrics().turned_away.of(Turned::Tls).one();
             tracing::warn!(event = "handshake-refused", %from, reason = %error);
             return;
         }
         Err(_) => {
+            hub.metrics().turned_away.of(Turned::Late).one();
             tracing::warn!(event = "handshake-late", %from);
             return;
         }
     };
     if hub.is_draining() {
+        hub.metrics().turned_away.of(Turned::Draining).one();
         turn_away(&connection);
         return;
     }
@@ -100,13 +107,16 @@ async fn answer<Q: Queue>(
         Ok(admitted) => admitted,
         Err(fault) => {
             let why = close_for(&fault);
+            hub.metrics().turned_away.of(Turned::Papers(why)).one();
             tracing::warn!(event = "device-refused", %from, code = fault.code(), reason = %fault);
             connection.close(why.code().into(), why.as_str().as_bytes());
             return;
         }
     };
     let device = admitted.device().clone();
-    let why = Call::serve(hub, connection, admitted, shutdown).await;
+    let why = Call::serve(Arc::clone(&hub), connection, admitted, shutdown).await;
+    let metrics = hub.metrics();
+    why.map_or(&metrics.sessions_left, |why| metrics.sessions_ended.of(why)).one();
     let why = why.map_or("by-peer", Close::as_str);
     tracing::info!(event = "session-ended", party = %device.party, device = %device.device, why);
 }

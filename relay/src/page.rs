@@ -1,4 +1,4 @@
-//! `/livez` and `/readyz` on loopback: is the process there, and can it do its work. Details with `?verbose`.
+//! `/livez`, `/readyz` and `/metrics` on loopback: is the process there, can it do its work, and what has it done.
 //!
 //! Carries what [`crate::health`] judged, and judges nothing itself.
 
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{Check, Colour, View, worst};
+use crate::metrics::text;
 use crate::queue::Queue;
 
 #[derive(Debug, Serialize)]
@@ -34,6 +36,7 @@ pub async fn serve<Q: Queue>(listener: TcpListener, view: Arc<View<Q>>, ended: C
     let routes = Router::new()
         .route("/livez", get(async || StatusCode::OK))
         .route("/readyz", get(ready::<Q>))
+        .route("/metrics", get(metrics::<Q>))
         .with_state(view);
     let served = axum::serve(listener, routes).with_graceful_shutdown(ended.cancelled_owned()).await;
     if let Err(error) = served {
@@ -44,6 +47,11 @@ pub async fn serve<Q: Queue>(listener: TcpListener, view: Arc<View<Q>>, ended: C
 /// Binds the address of the configuration.
 pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address).await
+}
+
+async fn metrics<Q: Queue>(State(view): State<Arc<View<Q>>>) -> Response {
+    let Some(sight) = view.look().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    ([(CONTENT_TYPE, text::CONTENT_TYPE)], text::page(&sight)).into_response()
 }
 
 async fn ready<Q: Queue>(State(view): State<Arc<View<Q>>>, Query(wanted): Query<Wanted>) -> Response {

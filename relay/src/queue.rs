@@ -14,6 +14,8 @@ use valise_proto::receipt::{Receipt, SignedReceipt};
 use valise_proto::signing::KeyId;
 use valise_proto::wire;
 
+use crate::metrics::Commits;
+
 #[cfg(test)]
 mod conformance;
 pub mod sqlite;
@@ -270,6 +272,9 @@ pub trait Queue: Send + Sync + 'static {
 
     /// What waits longest, and what runs out first. Cheap, however much is held.
     fn outlook(&self) -> impl Future<Output = Answer<Outlook>> + Send;
+
+    /// What its commits took since it was opened.
+    fn commits(&self) -> &Commits;
 
     /// Resolves, with the reason, once the backend takes nothing more; never before. The relay then ends.
     fn failure(&self) -> impl Future<Output = String> + Send;

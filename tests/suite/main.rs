@@ -10,6 +10,7 @@
 //! - [`bad_input`]: what is handed in while programs run, and is not fit.
 //! - [`orderly`]: stopping, health, lists and rosters that change.
 //! - [`admin`]: who minds the relay sees how it stands, drains it, and is the only one who can.
+//! - [`metrics`]: what the relay counts tells how mail moves, and names nobody.
 //! - [`outage`]: each program dies at the worst moment.
 //! - [`storm`]: relay and daemons are killed again and again, and nothing is lost or doubled.
 
@@ -23,6 +24,7 @@ mod flipped_byte;
 mod greedy;
 mod impostor;
 mod journey;
+mod metrics;
 mod orderly;
 mod outage;
 #[cfg(feature = "planted")]

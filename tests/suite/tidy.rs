@@ -16,7 +16,7 @@ fn root() -> PathBuf {
 }
 
 /// The text of one file of the clone; bytes that are no text read as replacement characters.
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     let bytes = std::fs::read(root().join(path)).unwrap_or_else(|e| panic!("cannot read {path}: {e}"));
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -64,7 +64,7 @@ pub fn relay_config(id: &RelayId, listen: SocketAddr, http: SocketAddr) -> Strin
 id = "{id}"
 listen = "{listen}" # UDP
 admin_socket = "{ADMIN_SOCKET}" # valisectl relay
-http = "{http}" # /livez and /readyz
+http = "{http}" # /livez, /readyz, /metrics
 
 [tls]
 cert = "keys/tls.pem"

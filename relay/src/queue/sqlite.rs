@@ -27,6 +27,7 @@ use super::{
     Answer, Depth, Ended, Entry, LateWraps, Noted, Outgoing, Outlook, Placed, Queue, QueueError, Sequence,
     Stamp, Submission, Wrapped,
 };
+use crate::metrics::Commits;
 use group::{Draft, Group};
 use rows::Vault;
 use store::{Op, Store};
@@ -45,6 +46,7 @@ mod store;
 pub struct SqliteQueue {
     batcher: Batcher<Store>,
     failed: watch::Receiver<Option<String>>,
+    commits: Arc<Commits>,
 }
 
 impl SqliteQueue {
@@ -61,10 +63,11 @@ impl SqliteQueue {
         let sealer = Sealer::new(key, Arc::clone(&machine.entropy));
         let (failing, failed) = watch::channel(None);
         let store = Store::open(path, sealer, stamp, failing)?.watched(machine.watch.clone());
+        let commits = Arc::clone(store.commits());
         let batcher = Batcher::seated(machine.seats, "queue", store);
         let no_thread =
             |source| StoreError::Io { path: path.to_owned(), doing: "start a thread for", source };
-        Ok(Self { batcher: batcher.map_err(no_thread)?, failed })
+        Ok(Self { batcher: batcher.map_err(no_thread)?, failed, commits })
     }
 
     /// Gives up this handle and waits until the file is closed: all clones gone, all that waited done.
@@ -190,6 +193,10 @@ impl Queue for SqliteQueue {
 
     async fn outlook(&self) -> Answer<Outlook> {
         self.read(read::outlook).await
+    }
+
+    fn commits(&self) -> &Commits {
+        &self.commits
     }
 
     async fn failure(&self) -> String {

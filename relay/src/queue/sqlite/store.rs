@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rusqlite::{Connection, OptionalExtension};
 use tokio::sync::{oneshot, watch};
@@ -14,6 +15,7 @@ use valise_host::rest::Sealer;
 use super::group::{Draft, Group, Operation, Signed};
 use super::rows::Vault;
 use super::schema::SCHEMA;
+use crate::metrics::Commits;
 use crate::queue::{Answer, Depth, QueueError, Stamp};
 
 /// Statements kept prepared: all there are, and room.
@@ -26,6 +28,7 @@ pub(super) struct Store {
     stamp: Arc<dyn Stamp>,
     depth: Depth,
     failed: watch::Sender<Option<String>>,
+    commits: Arc<Commits>,
 }
 
 /// What is asked of the store.
@@ -123,7 +126,12 @@ impl Store {
                 });
             held.optional()?.ok_or_else(|| vault.damaged("its tally is gone"))
         })?;
-        Ok(Self { ledger, vault, stamp, depth, failed })
+        Ok(Self { ledger, vault, stamp, depth, failed, commits: Arc::default() })
+    }
+
+    /// What its commits took.
+    pub(super) fn commits(&self) -> &Arc<Commits> {
+        &self.commits
     }
 
     /// Tells this watch of every commit.
@@ -133,6 +141,7 @@ impl Store {
 
     /// Commits these as one group. Damage met by one of many must not fail the others: they are tried one by one.
     fn commit(&mut self, mut group: Vec<Box<dyn Operation>>) {
+        let begun = Instant::now();
         let done = self.sound().map_err(|fault| (fault, false)).and_then(|()| {
             let done = self.attempt(&mut group);
             done.map_err(|fault| {
@@ -144,6 +153,7 @@ impl Store {
         match done {
             Ok(proof) => {
                 self.depth = proof.as_ref().depth;
+                self.commits.note(group.len(), begun.elapsed());
                 group.into_iter().for_each(|operation| operation.release(&proof));
             }
             Err((_, true)) => group.into_iter().for_each(|operation| self.commit(vec![operation])),
