@@ -4,8 +4,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
+use valise_lab::child::program;
 use valise_lab::relay::logged;
 use valise_lab::{Lab, papers};
 
@@ -217,5 +219,22 @@ fn a_roster_that_the_root_did_not_sign_for_is_refused() {
     for (code, said) in [relay_refusal(&mut lab), daemon_refusal(&lab, "fr")] {
         assert_eq!(code, 6, "{said}");
         assert!(said.contains("roster"), "{said}");
+    }
+}
+
+#[test]
+fn a_word_that_is_nearly_right_is_answered_with_the_right_one() {
+    let words: [(&str, &[&str], &str); 5] = [
+        ("valise-relay", &["--confg", "relay.toml"], "'--config'"),
+        ("valised", &["--config", "client.toml", "--chek"], "'--check'"),
+        ("valisectl", &["innit", "LAB"], "'init'"),
+        ("valisectl", &["relay", "staus", "--socket", "admin.sock"], "'status'"),
+        ("valise", &["--socket", "api.sock", "inobx"], "'inbox'"),
+    ];
+    for (name, words, meant) in words {
+        let output = Command::new(program(name).unwrap()).args(words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{name}: {said}");
+        assert!(said.contains(meant), "{name}: {said}");
     }
 }

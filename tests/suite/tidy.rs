@@ -1,6 +1,7 @@
-//! The house rules as tests: who may stand on whom, how files are kept, what the papers must say. Each
+//! The house rules as tests: who may stand on whom, how files are kept, what the papers and the logs must say. Each
 //! failure says what to do. Reads the sources, cargo's and git's view of them; changes nothing.
 
+mod events;
 mod files;
 mod floors;
 mod papers;
