@@ -26,6 +26,8 @@ pub(crate) enum Revocation {
     Now,
     /// Revoked with effect at or before the time of the question = refused.
     AtTheTime,
+    /// Nobody asks: for people who look at a file, never for a decision.
+    NotAsked,
 }
 
 /// What is trusted before any roster: pinned roots, and revocation lists.
@@ -86,7 +88,7 @@ impl Anchors {
         let lists = self.crls.read_lists();
         let options = match revocation {
             Revocation::Now => Some(strict(&lists)?),
-            Revocation::AtTheTime => None,
+            Revocation::AtTheTime | Revocation::NotAsked => None,
         };
         let path = end_entity.verify_for_usage(
             &[webpki::aws_lc_rs::ED25519],
