@@ -11,6 +11,7 @@
 //! - [`orderly`]: stopping, health, lists and rosters that change.
 //! - [`admin`]: who minds the relay sees how it stands, drains it, and is the only one who can.
 //! - [`metrics`]: what the relay counts tells how mail moves, and names nobody.
+//! - [`inspect`]: what is in a file, by the command an administrator types.
 //! - [`outage`]: each program dies at the worst moment.
 //! - [`storm`]: relay and daemons are killed again and again, and nothing is lost or doubled.
 
@@ -23,6 +24,7 @@ mod blind_relay;
 mod flipped_byte;
 mod greedy;
 mod impostor;
+mod inspect;
 mod journey;
 mod metrics;
 mod orderly;

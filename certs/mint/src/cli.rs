@@ -17,9 +17,10 @@ use valise_host::plain;
 use valise_proto::names::TrustDomain;
 
 use crate::fault::MintFault;
+use crate::inspect::{Judge, inspect};
 use crate::lab::{InitRequest, Lab, init};
 use crate::parties::PartyArg;
-use crate::relay::told::Told;
+use crate::told::Told;
 use relay::RelayVerb;
 
 mod relay;
@@ -50,6 +51,17 @@ enum Verb {
         /// Where the relay is to listen (UDP); port 0 takes one that is free now
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: SocketAddr,
+    },
+    /// Say what a file is and says: certificate, revocation list, roster, bundle, envelope header
+    Inspect {
+        /// The file; PEM, DER, or as it rests or travels
+        file: PathBuf,
+        /// The pinned root, PEM: signatures are judged under it
+        #[arg(long, value_name = "PEM")]
+        root: Option<PathBuf>,
+        /// Whoever signed, where the file does not say: the author of a header, the CA of a leaf or a list
+        #[arg(long, value_name = "CERT")]
+        signer: Option<PathBuf>,
     },
     /// Ask a running relay on this machine
     Relay {
@@ -82,6 +94,13 @@ pub fn run(args: impl IntoIterator<Item = std::ffi::OsString>) -> io::Result<Exi
 fn answer(args: &Args) -> Result<(), MintFault> {
     match &args.verb {
         Verb::Init { dir, parties, domain, listen } => make(dir, parties, domain, *listen, args.json),
+        Verb::Inspect { file, root, signer } => {
+            let now_ms = SystemClock.now_ms();
+            let judge = Judge { root: root.clone(), signer: signer.clone(), now_ms };
+            let (told, untrusted) = inspect(file, &judge)?;
+            tell(&told, args.json)?;
+            untrusted.map_or(Ok(()), Err)
+        }
         Verb::Relay { verb } => relay::perform(verb, |told| tell(&told, args.json)),
     }
 }

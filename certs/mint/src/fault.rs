@@ -40,6 +40,14 @@ pub enum MintFault {
     /// A secret file.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// What was looked at is shown, and its signature does not hold.
+    #[error("{}: {why}", .path.display())]
+    Untrusted {
+        /// As given.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// A thing that was just made does not pass the checks of `valise-certs`.
     #[error("the papers that were just made do not pass the check: {0}")]
     Unsound(#[from] valise_certs::PaperFault),
@@ -63,6 +71,7 @@ impl MintFault {
             Self::Input { code, .. } => code,
             Self::Certificate(_) => "CERTIFICATE",
             Self::Relay(fault) => fault.code(),
+            Self::Untrusted { .. } => "NOT_TRUSTED",
             Self::Unsound(fault) => fault.code(),
             Self::Io { .. } | Self::KeyFile(_) if self.is_permission() => "PERMISSION",
             Self::Io { .. } | Self::KeyFile(_) => "FILE",
@@ -74,6 +83,7 @@ impl MintFault {
         match self {
             Self::Input { help, .. } => help,
             Self::Relay(fault) => fault.help(),
+            Self::Untrusted { .. } => "do not use it; fetch it again from whoever made it",
             Self::Certificate(_) | Self::Unsound(_) => {
                 "this is a fault of valisectl; report it with the command"
             }
@@ -89,6 +99,7 @@ impl MintFault {
         match self {
             Self::Input { .. } => ExitCode::InvalidInput,
             Self::Relay(fault) => fault.exit(),
+            Self::Untrusted { .. } => ExitCode::NotTrusted,
             Self::Io { .. } | Self::KeyFile(_) if self.is_permission() => ExitCode::LocalPermission,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::InvalidInput,
             _ => ExitCode::Internal,

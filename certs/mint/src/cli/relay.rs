@@ -8,6 +8,7 @@ use valise_proto::admin::{AskConnections, AskDrain, AskStatus, answer::Kind, que
 
 use crate::fault::MintFault;
 use crate::relay::{Asked, RelayFault, socket_of, told};
+use crate::told::Told;
 
 /// Where the relay is found.
 #[derive(Debug, Args)]
@@ -57,11 +58,7 @@ impl At {
     }
 
     /// A question whose answers are read to their end, then made into what is told.
-    fn tell(
-        &self,
-        verb: Verb,
-        read: impl FnOnce(Vec<Kind>) -> Option<told::Told>,
-    ) -> Result<told::Told, RelayFault> {
+    fn tell(&self, verb: Verb, read: impl FnOnce(Vec<Kind>) -> Option<Told>) -> Result<Told, RelayFault> {
         let mut asked = self.ask(verb)?;
         let mut answers = Vec::new();
         while let Some(answer) = asked.hear()? {
@@ -74,7 +71,7 @@ impl At {
 /// Does what was asked; `say` is given each thing to tell as soon as it is known.
 pub(super) fn perform(
     verb: &RelayVerb,
-    mut say: impl FnMut(told::Told) -> Result<(), MintFault>,
+    mut say: impl FnMut(Told) -> Result<(), MintFault>,
 ) -> Result<(), MintFault> {
     match verb {
         RelayVerb::Status { at } => say(at.tell(Verb::Status(AskStatus {}), told::status)?),

@@ -5,23 +5,7 @@ use valise_host::plain;
 use valise_proto::admin::{self, State, answer::Kind};
 
 use crate::moment::{ago, ahead, stamp};
-
-/// Lines of a table, and JSON objects that say at least as much.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    /// For people.
-    pub table: Vec<String>,
-    /// For scripts, one object each.
-    pub json: Vec<String>,
-}
-
-impl Told {
-    pub(crate) fn of(table: Vec<String>, json: &[impl Serialize]) -> Self {
-        let line =
-            |value| plain::json(value).expect("invariant: what is told holds strings and numbers only");
-        Self { table, json: json.iter().map(line).collect() }
-    }
-}
+use crate::told::Told;
 
 #[derive(Debug, Serialize)]
 struct Status {
