@@ -328,13 +328,14 @@ fn a_long_log_is_folded_into_the_database() {
     let dir = Scratch::new("ledger-fold");
     let path = dir.path().join("store");
     let mut ledger = open(&path).unwrap();
-    for _ in 0..40 {
-        put(&mut ledger, &[7; 256 * 1024]).unwrap();
-        assert!(fs::metadata(log_of(&path)).unwrap().len() <= LOG_FOLD_BYTES + 600 * 1024);
+    for _ in 0..80 {
+        put(&mut ledger, &[7; 1024 * 1024]).unwrap();
+        assert!(fs::metadata(log_of(&path)).unwrap().len() <= LOG_FOLD_BYTES + 2 * 1024 * 1024);
     }
+    assert!(fs::metadata(&path).unwrap().len() > LOG_FOLD_BYTES, "what was folded is in the database");
     let cut = dir.path().join("cut");
     power_cut(&path, &cut);
-    assert_eq!(count(&open(&cut).unwrap()), 40);
+    assert_eq!(count(&open(&cut).unwrap()), 80);
 }
 
 #[test]
