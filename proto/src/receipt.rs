@@ -247,7 +247,7 @@ pub(crate) mod tests {
         SignedReceipt::sign(&receipt, &SigningKey::from_seed(&[2; 32]))
     }
 
-    fn delivered(mailbox: &str, sequence: u64) -> Receipt {
+    pub(crate) fn delivered(mailbox: &str, sequence: u64) -> Receipt {
         let mailbox = Mailbox::new(mailbox).unwrap();
         Receipt {
             kind: ReceiptKind::Delivered,

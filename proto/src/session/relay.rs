@@ -32,9 +32,13 @@ pub struct RelaySession {
     unsendable: BTreeSet<u64>,
     pulling: BTreeSet<Mailbox>,
     again: BTreeSet<Mailbox>,
+    // Nothing is left to ask for until a wake: the queue gave all it had, and all of it is on its way.
+    dry: BTreeSet<Mailbox>,
     receipts: BTreeSet<ReceiptId>,
     pulling_receipts: bool,
     receipts_again: bool,
+    // A question that found no room; asked when the device has taken some.
+    receipts_held: bool,
     wanted: BTreeMap<Mailbox, u64>,
     submitting: BTreeSet<MessageId>,
     signs_with: Option<KeyId>,
@@ -57,9 +61,11 @@ impl RelaySession {
             unsendable: BTreeSet::new(),
             pulling: BTreeSet::new(),
             again: BTreeSet::new(),
+            dry: BTreeSet::new(),
             receipts: BTreeSet::new(),
             pulling_receipts: false,
             receipts_again: false,
+            receipts_held: false,
             wanted: BTreeMap::new(),
             submitting: BTreeSet::new(),
             signs_with: None,
@@ -241,13 +247,17 @@ impl RelaySession {
                 self.submitting.remove(&id);
                 Ok(vec![refused(id, refusal, statement)])
             }
-            Event::Wake => Ok(self.pull_all()),
+            Event::Wake => {
+                self.dry.clear();
+                Ok(self.pull_all())
+            }
             Event::Offers(mailbox, offers) => Ok(self.offers(mailbox, offers)),
             Event::Forgotten(ids) => {
                 for id in &ids {
                     self.receipts.remove(id);
                 }
-                Ok(self.pull_receipts())
+                let held = std::mem::take(&mut self.receipts_held);
+                Ok(if held { self.pull_receipts() } else { Vec::new() })
             }
             Event::Unsendable(sequence) => {
                 // Skipped for this session: asking again at once would go round in a circle.
@@ -330,9 +340,9 @@ impl RelaySession {
         mailboxes.iter().filter_map(|mailbox| self.pull(mailbox)).collect()
     }
 
-    /// One question to the queue per mailbox at a time; a wake during it asks again afterwards.
+    /// One question to the queue per mailbox at a time, and none without hope; a wake during it asks again afterwards.
     fn pull(&mut self, mailbox: &Mailbox) -> Option<Action> {
-        if self.state != State::Live {
+        if self.state != State::Live || self.dry.contains(mailbox) {
             return None;
         }
         if self.pulling.contains(mailbox) {
@@ -352,6 +362,7 @@ impl RelaySession {
     fn offers(&mut self, mailbox: Mailbox, offers: Vec<Offer>) -> Vec<Action> {
         self.pulling.remove(&mailbox);
         let mut actions = Vec::new();
+        let mut dry = offers.len() < l::TRANSFERS_MAX as usize;
         for offer in offers {
             let sequence = offer.sequence;
             let passed = self.stored.contains(&sequence) || self.unsendable.contains(&sequence);
@@ -359,10 +370,14 @@ impl RelaySession {
             if self.state == State::Live && !held && self.deliveries.admits(offer.bulk) {
                 self.deliveries.start(sequence, offer.bulk);
                 actions.push(Action::Deliver(mailbox.clone(), offer));
+            } else {
+                dry &= held;
             }
         }
         if self.again.remove(&mailbox) {
             actions.extend(self.pull(&mailbox));
+        } else if dry {
+            self.dry.insert(mailbox);
         }
         actions
     }
@@ -384,6 +399,7 @@ impl RelaySession {
             return Vec::new();
         }
         if self.receipts.len() >= l::UNSETTLED_MAX || self.state != State::Live {
+            self.receipts_held = true;
             return Vec::new();
         }
         self.pulling_receipts = true;

@@ -247,6 +247,52 @@ fn a_wake_during_a_pull_is_not_lost() {
 }
 
 #[test]
+fn a_queue_that_gave_all_it_had_is_asked_again_after_a_wake() {
+    let mut session = relay_in(relay::State::Live); // one offer answered the pull of the greeting
+    let stored = wire::Stored { deliveries: vec![wire::Delivery { sequence: 9 }] };
+    assert!(session.handle(relay::Event::Control(Kind::Stored(stored))).is_empty());
+    let noted = session.handle(relay::Event::Noted(vec![], vec![9]));
+    assert_eq!(noted.iter().map(shown).collect::<Vec<_>>(), ["Send(ReceiptsTaken)"]);
+    let woken = session.handle(relay::Event::Wake);
+    assert_eq!(woken.iter().map(shown).collect::<Vec<_>>(), ["Pull"]);
+}
+
+#[test]
+fn a_queue_that_has_more_than_there_is_room_for_is_asked_when_there_is_room() {
+    let mut session = relay_in(relay::State::Live);
+    let fr = Mailbox::new("fr").unwrap();
+    session.handle(relay::Event::Wake);
+    let offers = (20..30).map(|sequence| relay::Offer { sequence, bulk: true }).collect();
+    let actions = session.handle(relay::Event::Offers(fr, offers));
+    let handed_out = actions.iter().filter(|a| shown(a) == "Deliver").count();
+    assert_eq!(handed_out, crate::limits::BULK_TRANSFERS_MAX as usize);
+    let stored = wire::Stored { deliveries: vec![wire::Delivery { sequence: 20 }] };
+    let actions = session.handle(relay::Event::Control(Kind::Stored(stored)));
+    assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Pull"]);
+}
+
+#[test]
+fn receipts_that_found_no_room_are_asked_for_when_the_device_has_taken_some() {
+    let mut session = relay_in(relay::State::Live);
+    session.handle(relay::Event::Receipts(vec![])); // answers the pull of the greeting
+    assert!(session.handle(relay::Event::Forgotten(vec![[1; 16]])).is_empty(), "none was held back");
+    let mut receipt = crate::receipt::tests::delivered("br", 1);
+    let mut receipts = || {
+        receipt.sequence += 1;
+        crate::receipt::SignedReceipt::sign(&receipt, &SigningKey::from_seed(&[1; 32]))
+    };
+    let mut last = [0; 16];
+    session.handle(relay::Event::WakeReceipts);
+    for _ in 0..crate::limits::UNSETTLED_MAX / crate::limits::BATCH_MAX {
+        let batch: Vec<_> = (0..crate::limits::BATCH_MAX).map(|_| receipts()).collect();
+        last = batch[0].id();
+        session.handle(relay::Event::Receipts(batch));
+    }
+    let actions = session.handle(relay::Event::Forgotten(vec![last]));
+    assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["PullReceipts"]);
+}
+
+#[test]
 fn an_entry_is_offered_once_while_it_is_unsettled() {
     let mut session = relay_in(relay::State::Live);
     let fr = Mailbox::new("fr").unwrap();
@@ -294,7 +340,8 @@ fn entries_that_cannot_be_read_do_not_close_the_mailbox() {
     session.handle(relay::Event::NotSent(9));
     for sequence in 100..100 + crate::limits::UNSETTLED_MAX as u64 {
         session.handle(relay::Event::Offers(fr.clone(), vec![relay::Offer { sequence, bulk: false }]));
-        let actions = session.handle(relay::Event::Unsendable(sequence));
+        assert!(session.handle(relay::Event::Unsendable(sequence)).is_empty(), "{sequence}");
+        let actions = session.handle(relay::Event::Wake);
         assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Pull"], "{sequence}");
     }
     session.handle(relay::Event::Offers(fr, vec![relay::Offer { sequence: 999, bulk: false }]));
