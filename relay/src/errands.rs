@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use tokio::time::sleep;
 use valise_certs::signer::verify_signer;
 use valise_proto::kinds::Precedence;
@@ -63,30 +64,27 @@ pub async fn judge_leaf<Q: Queue>(hub: &Hub<Q>, device: &DeviceId, leaf: wire::S
 
 /// All at once, so that they share a commit. What finds the disk full is tried again: the device waits for its answer.
 pub async fn note<Q: Queue>(hub: Arc<Hub<Q>>, device: DeviceId, receipts: Vec<SignedReceipt>) -> Event {
-    let notes: Vec<_> = receipts
-        .into_iter()
-        .map(|receipt| {
-            let (own, device) = (Arc::clone(&hub), device.clone());
-            // What is committed is told to the author even when this session is gone.
-            hub.run_on(async move {
-                loop {
-                    match own.note(&device, receipt.clone()).await {
-                        Err(QueueError::Full) => sleep(FULL_PAUSE).await,
-                        Err(_) => return None,
-                        Ok(noted) => return noted,
-                    }
-                }
-            })
-        })
-        .collect();
-    let (mut ids, mut settled) = (Vec::new(), Vec::new());
-    for noted in notes {
-        if let Ok(Some(Some((id, number)))) = noted.await {
-            ids.push(id);
-            settled.extend(number);
+    let own = Arc::clone(&hub);
+    // What is committed is told to the author even when this session is gone.
+    let noting =
+        hub.run_on(async move { join_all(receipts.into_iter().map(|r| note_one(&own, &device, r))).await });
+    let noted = noting.await.ok().flatten().unwrap_or_default();
+    let (ids, settled): (Vec<_>, Vec<_>) = noted.into_iter().flatten().unzip();
+    Event::Noted(ids, settled.into_iter().flatten().collect())
+}
+
+async fn note_one<Q: Queue>(
+    hub: &Hub<Q>,
+    device: &DeviceId,
+    receipt: SignedReceipt,
+) -> Option<(ReceiptId, Option<u64>)> {
+    loop {
+        match hub.note(device, receipt.clone()).await {
+            Err(QueueError::Full) => sleep(FULL_PAUSE).await,
+            Err(_) => return None,
+            Ok(noted) => return noted,
         }
     }
-    Event::Noted(ids, settled)
 }
 
 /// Forgets receipts that the device holds.
