@@ -13,14 +13,23 @@
 //! - [`metrics`]: what the relay counts tells how mail moves, and names nobody.
 //! - [`inspect`]: what is in a file, by the command an administrator types.
 //! - [`outage`]: each program dies at the worst moment.
+//! - [`every_commit`]: each program dies at each commit of its store.
+//! - [`bad_link`]: a mission behind a satellite, cut and moved.
+//! - [`comeback`]: 187 bureaus come back at once.
+//! - [`simulation`]: drawn runs against the reference model, and the instrument itself.
+//! - `planted`: the faults that those runs must find (feature `planted`).
+//! - [`replays`]: every fault ever found, as the operations that show it.
 //! - [`storm`]: relay and daemons are killed again and again, and nothing is lost or doubled.
 
 #![allow(clippy::unwrap_used, reason = "the whole binary is tests: one that cannot go on says where")]
 
 mod admin;
 mod bad_input;
+mod bad_link;
 mod bad_start;
 mod blind_relay;
+mod comeback;
+mod every_commit;
 mod flipped_byte;
 mod greedy;
 mod impostor;
@@ -31,6 +40,7 @@ mod orderly;
 mod outage;
 #[cfg(feature = "planted")]
 mod planted;
+mod replays;
 mod simulation;
 mod storm;
 mod tidy;

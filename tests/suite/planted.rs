@@ -8,11 +8,14 @@ use valise_lab::sim::run::{PARTIES, play_seed};
 
 use super::simulation::SEEDS;
 
+/// Runs spent on making what was found smaller: it is shown, and need not be smallest.
+const SMALLER_RUNS: usize = 25;
+
 fn is_found(fault: Planted) {
     let federation = Federation::new(&PARTIES).unwrap();
     let found = fault.while_in(|| (0..SEEDS).find(|seed| !play_seed(&federation, *seed).1.is_good()));
     let Some(seed) = found else { panic!("{SEEDS} seeds do not find {fault:?}") };
-    let told = fault.while_in(|| explain(&federation, seed));
+    let told = fault.while_in(|| explain(&federation, seed, SMALLER_RUNS));
     println!("{fault:?} is found by seed {seed}, with {} operations:", told.ops.len());
     told.ops.iter().for_each(|op| println!("    {op}"));
     told.outcome.faults.iter().for_each(|fault| println!("  {fault}"));

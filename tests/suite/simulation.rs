@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use valise_lab::child::program;
-use valise_lab::sim::campaign::{explain, play_all};
+use valise_lab::sim::campaign::{SHRINK_RUNS, explain, play_all};
 use valise_lab::sim::federation::Federation;
 use valise_lab::sim::run::{PARTIES, play_seed};
 
@@ -27,7 +27,10 @@ fn drawn_runs_lose_and_double_nothing() {
     let (tally, failed) = play_all(&federation, seeds, None);
     println!("simulation: {tally}; {:.1} s", begun.elapsed().as_secs_f64());
     if let Some(seed) = failed.first() {
-        println!("VALISE_SEED={seed} replays the first of {failed:?}\n{}", explain(&federation, *seed));
+        println!(
+            "VALISE_SEED={seed} replays the first of {failed:?}\n{}",
+            explain(&federation, *seed, SHRINK_RUNS)
+        );
     }
     assert!(failed.is_empty(), "seeds {failed:?} failed");
     if begun.elapsed() > LIMIT {

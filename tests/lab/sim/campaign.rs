@@ -13,7 +13,7 @@ use super::ops::{Op, draw, shrink};
 use super::run::{Outcome, PARTIES, Told, play, play_seed, tell};
 
 /// Runs at most spent on making a failing run smaller; a run that hangs costs most.
-const SHRINK_RUNS: usize = 150;
+pub const SHRINK_RUNS: usize = 150;
 /// Threads at most: a run is one thread, and more than the cores of a small server gain nothing here.
 const THREADS_MAX: usize = 8;
 
@@ -154,10 +154,10 @@ pub fn play_all(federation: &Federation, seeds: Range<u64>, deadline: Option<Ins
     (*locked(&tally), failed)
 }
 
-/// Makes a failing seed small, and tells it.
-pub fn explain(federation: &Federation, seed: u64) -> Found {
+/// Makes a failing seed small with at most so many runs, and tells it.
+pub fn explain(federation: &Federation, seed: u64, runs: usize) -> Found {
     let fails = |ops: &[Op]| !play(federation, &PARTIES, seed, ops).is_good();
-    let ops = shrink(&draw(seed, &PARTIES), SHRINK_RUNS, fails);
+    let ops = shrink(&draw(seed, &PARTIES), runs, fails);
     let outcome = tell(federation, &PARTIES, seed, &ops);
     Found { seed, ops, outcome }
 }

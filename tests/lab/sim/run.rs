@@ -230,7 +230,7 @@ async fn forge(world: &mut World, party: &'static str) {
 }
 
 /// Faults stop, everything runs; until all has come, or its time is up.
-async fn calm(world: &mut World) -> Result<()> {
+pub async fn calm(world: &mut World) -> Result<()> {
     world.tell("faults stop");
     for party in &world.parties {
         let hops = if party.is_far() { super::link::satellite() } else { super::link::lan() };

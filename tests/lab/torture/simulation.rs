@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::Options;
 use super::table::{Figure, Table};
-use crate::sim::campaign::{Tally, explain, play_all};
+use crate::sim::campaign::{SHRINK_RUNS, Tally, explain, play_all};
 use crate::sim::federation::Federation;
 use crate::sim::ops::draw;
 use crate::sim::run::{PARTIES, play_seed, tell};
@@ -45,7 +45,7 @@ pub(super) fn play(options: &Options, voice: &Voice) -> Result<Table> {
         voice.say(&format!("torture simulation: {total}"));
     }
     if let Some(seed) = failed.first() {
-        voice.say(&explain(&federation, *seed).to_string());
+        voice.say(&explain(&federation, *seed, SHRINK_RUNS).to_string());
     }
     Ok(table(options.seed, &total, &failed))
 }
