@@ -45,6 +45,9 @@ fn every_event_is_explained_and_nothing_else_is() {
                 Some(row) if row.meaning.is_empty() => {
                     faults.push(format!("{page}: `{event}` has no meaning"))
                 }
+                Some(row) if row.advice.is_empty() && matches!(row.level.as_str(), "warn" | "error") => {
+                    faults.push(format!("{page}: `{event}` calls for somebody, and does not say what to do"))
+                }
                 Some(_) => {}
             }
         }

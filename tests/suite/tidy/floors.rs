@@ -85,6 +85,14 @@ fn nothing_forbidden_is_within_reach_of_a_package() {
 }
 
 #[test]
+fn no_program_has_the_planted_faults() {
+    let selection: Vec<&str> = PROGRAMS.iter().flat_map(|name| ["--package", name]).collect();
+    let host = built_from(&selection).remove("valise-host").expect("the programs stand on valise-host");
+    let faults: Vec<_> = host.into_iter().filter(|features| features.contains("planted")).collect();
+    judge(&faults, "The feature `planted` is for `cargo test --features planted` alone: take it out of the manifest.");
+}
+
+#[test]
 fn verify_stands_on_nothing_at_all() {
     let reach: Vec<_> = built_from(&["--package", "verify"]).into_keys().collect();
     assert_eq!(reach, ["verify"], "tests/verify must start at once: give it no dependency");

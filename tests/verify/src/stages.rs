@@ -45,6 +45,21 @@ pub(crate) fn run_all(machine: &Machine) -> Result<(), String> {
     Ok(())
 }
 
+/// The tests tested: built anew with the faults that they must find. Last of all that is built, so that the programs
+/// beside us stay those without.
+const PLANTED: [&str; 10] = [
+    "test",
+    "--release",
+    "--locked",
+    "--package",
+    "valise-tests",
+    "--features",
+    "planted",
+    "--test",
+    "suite",
+    "planted",
+];
+
 fn stages(machine: &Machine, before: String) -> Vec<Stage> {
     let clippy = ["clippy", "--release", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
     let mut docs = machine.cargo(&["doc", "--release", "--locked", "--workspace", "--no-deps"]);
@@ -58,6 +73,7 @@ fn stages(machine: &Machine, before: String) -> Vec<Stage> {
         run("programs", machine.build_programs()),
         run("tests", machine.cargo(&["test", "--release", "--locked", "--workspace"])),
         run("demonstration", demonstration),
+        run("planted faults", machine.cargo(&PLANTED)),
         run("documentation", docs),
         Stage { name: "clean tree", work: Work::SameTree(before) },
     ]
