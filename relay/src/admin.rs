@@ -113,6 +113,7 @@ impl<Q: Queue> Door<Q> {
             Verb::Drain(drain) => {
                 let sessions = sight.hub.connected() as u64;
                 tracing::info!(event = "drain-asked", uid = peer.uid, sessions);
+                sight.hub.drain(); // from this answer on, whoever looks sees it
                 self.leave.cancel();
                 (vec![Kind::Draining(admin::Draining { sessions })], drain.wait)
             }
