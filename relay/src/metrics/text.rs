@@ -63,7 +63,8 @@ impl Text {
         let in_unit = |measure: u64| {
             let (whole, part) = (measure / u64::from(unit), measure % u64::from(unit));
             let digits = unit.ilog10() as usize;
-            if part == 0 { whole.to_string() } else { format!("{whole}.{part:0digits$}") }
+            let text = format!("{whole}.{part:0digits$}");
+            if part == 0 { whole.to_string() } else { text.trim_end_matches('0').to_owned() }
         };
         let mut sum = 0;
         for (bound, below) in histogram.bounds.iter().zip(&histogram.below) {
@@ -234,11 +235,11 @@ mod tests {
         }
         commits(&mut text, &taken);
         for line in [
-            "valise_relay_commit_seconds_bucket{le=\"0.000250\"} 0",
-            "valise_relay_commit_seconds_bucket{le=\"0.001000\"} 2",
+            "valise_relay_commit_seconds_bucket{le=\"0.00025\"} 0",
+            "valise_relay_commit_seconds_bucket{le=\"0.001\"} 2",
             "valise_relay_commit_seconds_bucket{le=\"10\"} 2",
             "valise_relay_commit_seconds_bucket{le=\"+Inf\"} 3",
-            "valise_relay_commit_seconds_sum 20.001200",
+            "valise_relay_commit_seconds_sum 20.0012",
             "valise_relay_commit_seconds_count 3",
             "valise_relay_commit_operations_bucket{le=\"1\"} 3",
         ] {
