@@ -114,9 +114,12 @@ fn signature(der: &[u8], bench: &Bench) -> Signature {
         (None, Some(_)) => {
             Signature::unverified("the CA of --signer signed it; give --root to have that judged")
         }
-        (_, None) if bench.signer.is_empty() => {
+        (None, None) if bench.signer.is_empty() => {
             Signature::unverified("give --root, and with --signer the certificate of the CA that signed it")
         }
+        (Some(_), None) if bench.signer.is_empty() => Signature::unverified(
+            "no pinned root signed it; give the certificate of the CA that did with --signer",
+        ),
         (_, None) => Signature::invalid("the certificate of --signer did not sign it"),
     }
 }
