@@ -1,10 +1,15 @@
-//! The relay cannot read: a word that stands in subject, body, attachment name and attachment is in no file and no log
-//! of the relay, and in no daemon's store or log either.
+//! The relay cannot read: a word that stands in subject, body, attachment name and attachment is in no file, no log and
+//! no metric of the relay, on no wire, and in no daemon's store or log either.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use valise_lab::sim::federation::Federation;
+use valise_lab::sim::judge;
+use valise_lab::sim::run::{calm, on_paused_clock};
+use valise_lab::sim::world::World;
 use valise_lab::{Lab, eventually};
+use valise_proto::kinds::Precedence;
 
 /// Stands nowhere else in the world.
 const CANARY: &str = "quetzalcoatlus-4711-canary";
@@ -36,6 +41,13 @@ fn a_word_of_a_message_is_in_no_file_but_the_readers() {
     let mut places = vec![lab.relay().dir().to_owned(), lab.dir().join("logs")];
     places.extend(lab.parties().map(|party| party.dir().to_owned()));
     let running = search(&places);
+    for page in ["/metrics", "/readyz?verbose=1"] {
+        let (status, text) = lab.relay().ask(page).unwrap();
+        assert_eq!(status, 200, "{page}");
+        for word in [CANARY, "minustah", &id] {
+            assert!(!text.contains(word), "{page} holds {word}");
+        }
+    }
     lab.party_mut("minustah").start().unwrap();
     eventually("the mission has it", || Ok(lab.party("minustah").copies(&id)? == 1)).unwrap();
     lab.relay().stop().unwrap();
@@ -50,6 +62,28 @@ fn a_word_of_a_message_is_in_no_file_but_the_readers() {
         );
     }
     println!("searched {} files and {} bytes, twice: no canary", closed.0, closed.1);
+}
+
+#[test]
+fn a_word_of_a_message_is_on_no_wire() {
+    let parties = ["fr", "br"];
+    let federation = Federation::new(&parties).unwrap();
+    on_paused_clock(async {
+        let mut world = World::new(&federation, &parties, 7).unwrap();
+        world.net.tap();
+        world.start_all().await.unwrap();
+        world.pass(1_000).await.unwrap();
+        let number = world.model.lock().unwrap().ask("fr", &["br"], 5_000);
+        let written = world.model.lock().unwrap().asked(number).body.clone();
+        let send = world.operator("fr").send(number, Precedence::Flash);
+        world.beside(send);
+        calm(&mut world).await.unwrap();
+        assert_eq!(judge::judge(&mut world).await, (0, 0));
+        let wire = world.net.tapped();
+        assert!(wire.len() > 2 * written.len(), "{} bytes are too little to have listened to", wire.len());
+        assert!(!holds(&wire, &written[..12]), "the wire holds what was written");
+        assert!(!holds(&wire, b"request 0"), "the wire holds the subject");
+    });
 }
 
 /// Looks for the canary in every file, and gives how many files and bytes that were. Fails on the first find.

@@ -28,8 +28,9 @@ fn exchange(kill: Op) -> Vec<Op> {
 }
 
 /// Kills at the first commit, the second, and so on, until there is none left to kill at.
-fn at_every_commit(node: &'static str, kill: impl Fn(u64, CommitPoint) -> Op) {
+fn at_every_commit(node: &'static str, kill: impl Fn(u64, CommitPoint) -> Op) -> String {
     let federation = Federation::new(&PARTIES).unwrap();
+    let mut told = Vec::new();
     for point in POINTS {
         let mut kills = 0;
         for after in 0..COMMITS_MAX {
@@ -41,45 +42,46 @@ fn at_every_commit(node: &'static str, kill: impl Fn(u64, CommitPoint) -> Op) {
             }
             kills += 1;
         }
-        println!("{node} killed {point:?} each of {kills} commits: 0 lost, 0 doubled");
+        told.push(format!("{node} killed {point:?} each of {kills} commits: 0 lost, 0 doubled"));
         assert!((3..COMMITS_MAX).contains(&kills), "{kills} commits are not those of the exchange");
     }
+    told.join("\n")
 }
 
-fn under_way(node: &'static str) {
-    at_every_commit(node, |after, point| Op::KillAt { node, after, point, down_ms: 300 });
+fn under_way(node: &'static str) -> String {
+    at_every_commit(node, |after, point| Op::KillAt { node, after, point, down_ms: 300 })
 }
 
-fn from_its_start(node: &'static str) {
-    at_every_commit(node, |after, point| Op::KillAtStart { node, after, point });
+fn from_its_start(node: &'static str) -> String {
+    at_every_commit(node, |after, point| Op::KillAtStart { node, after, point })
 }
 
 #[test]
 fn the_relay_dies_at_each_commit_of_an_exchange() {
-    under_way(RELAY);
+    println!("{}", under_way(RELAY));
 }
 
 #[test]
 fn the_sender_dies_at_each_commit_of_an_exchange() {
-    under_way("fr");
+    println!("{}", under_way("fr"));
 }
 
 #[test]
 fn the_recipient_dies_at_each_commit_of_an_exchange() {
-    under_way("br");
+    println!("{}", under_way("br"));
 }
 
 #[test]
 fn the_relay_dies_at_each_commit_from_its_start() {
-    from_its_start(RELAY);
+    println!("{}", from_its_start(RELAY));
 }
 
 #[test]
 fn the_sender_dies_at_each_commit_from_its_start() {
-    from_its_start("fr");
+    println!("{}", from_its_start("fr"));
 }
 
 #[test]
 fn the_recipient_dies_at_each_commit_from_its_start() {
-    from_its_start("br");
+    println!("{}", from_its_start("br"));
 }

@@ -89,7 +89,10 @@ fn no_program_has_the_planted_faults() {
     let selection: Vec<&str> = PROGRAMS.iter().flat_map(|name| ["--package", name]).collect();
     let host = built_from(&selection).remove("valise-host").expect("the programs stand on valise-host");
     let faults: Vec<_> = host.into_iter().filter(|features| features.contains("planted")).collect();
-    judge(&faults, "The feature `planted` is for `cargo test --features planted` alone: take it out of the manifest.");
+    judge(
+        &faults,
+        "The feature `planted` is for `cargo test --features planted` alone: take it out of the manifest.",
+    );
 }
 
 #[test]
