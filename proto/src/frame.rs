@@ -85,12 +85,20 @@ pub fn decode(bytes: Bytes) -> Result<wire::frame::Kind, FrameError> {
 
 /// Encodes a frame with its length. Frames made here are within bounds by construction; that is asserted.
 pub fn encode(kind: wire::frame::Kind) -> Bytes {
-    let frame = wire::Frame { kind: Some(kind) };
-    let len = frame.encoded_len();
-    assert!(len <= FRAME_MAX, "own frame of {len} bytes is above the bound");
-    let mut out = BytesMut::with_capacity(4 + len);
-    out.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
-    frame.encode(&mut out).unwrap_or_else(|_| unreachable!("BytesMut grows"));
+    encode_all([kind])
+}
+
+/// Encodes frames that follow one another.
+pub fn encode_all(kinds: impl IntoIterator<Item = wire::frame::Kind>) -> Bytes {
+    let mut out = BytesMut::new();
+    for kind in kinds {
+        let frame = wire::Frame { kind: Some(kind) };
+        let len = frame.encoded_len();
+        assert!(len <= FRAME_MAX, "own frame of {len} bytes is above the bound");
+        out.reserve(4 + len);
+        out.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
+        frame.encode(&mut out).unwrap_or_else(|_| unreachable!("BytesMut grows"));
+    }
     out.freeze()
 }
 
@@ -124,6 +132,12 @@ mod tests {
         reader.extend(&bytes[..bytes.len() - 1]);
         assert_eq!(reader.next_frame().unwrap(), None);
         assert_eq!(reader.finish(), Err(FrameError::Truncated));
+    }
+
+    #[test]
+    fn frames_encoded_together_are_frames_one_after_another() {
+        let one_by_one = [encode(go_away(1)), encode(go_away(2))].concat();
+        assert_eq!(encode_all([go_away(1), go_away(2)]), one_by_one);
     }
 
     #[test]

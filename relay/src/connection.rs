@@ -61,7 +61,7 @@ pub struct Call<Q> {
     // Memory of submissions that came whole and are not yet with the store; a device may send one id twice.
     reserved: BTreeMap<MessageId, Vec<Reserved>>,
     // Signing keys whose certificate the device holds, those shown on the control stream, deliveries that carried one.
-    shown: BTreeSet<KeyId>,
+    shown: Arc<BTreeSet<KeyId>>,
     told: BTreeSet<KeyId>,
     carried: BTreeMap<u64, KeyId>,
 }
@@ -100,7 +100,7 @@ impl<Q: Queue> Call<Q> {
             reports,
             intake: Arc::new(Semaphore::new(l::INTAKE_PER_CONNECTION_KIB as usize)),
             reserved: BTreeMap::new(),
-            shown: BTreeSet::new(),
+            shown: Arc::default(),
             told: BTreeSet::new(),
             carried: BTreeMap::new(),
         };
@@ -284,8 +284,7 @@ impl<Q: Queue> Call<Q> {
             if key == self.hub.signer_key() || self.told.contains(&key) {
                 continue; // the relay's own of today came with Welcome
             }
-            let leaf = self.hub.noted(self.hub.queue().leaf(key).await).ok().flatten();
-            if let Some(leaf) = leaf {
+            if let Some(leaf) = self.hub.leaf(key).await.ok().flatten() {
                 speech.say(Kind::SigningLeaf(leaf))?;
                 self.told.insert(key);
             }
@@ -298,7 +297,7 @@ impl<Q: Queue> Call<Q> {
         if let Kind::Stored(stored) = kind {
             for delivery in &stored.deliveries {
                 if let Some(key) = self.carried.remove(&delivery.sequence) {
-                    self.shown.insert(key);
+                    Arc::make_mut(&mut self.shown).insert(key);
                 }
             }
         }
@@ -462,7 +461,7 @@ impl<Q: Queue> Call<Q> {
     fn deliver(&mut self, mailbox: Mailbox, offer: Offer) {
         let (hub, connection, reports) =
             (Arc::clone(&self.hub), self.connection.clone(), self.reports.clone());
-        let shown = self.shown.clone();
+        let shown = Arc::clone(&self.shown);
         self.tasks.spawn(async move {
             let sent = deliver(&hub, &connection, mailbox, offer.sequence, &shown).await;
             reports.send(Report::Sent(offer.sequence, sent)).await.ok(); // as above

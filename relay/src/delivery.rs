@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use quinn::Connection;
 use valise_host::framing::{FrameSender, transfer_priority};
+use valise_proto::header::Header;
 use valise_proto::names::Mailbox;
 use valise_proto::signing::KeyId;
 use valise_proto::transfer;
@@ -60,36 +61,46 @@ async fn send<Q: Queue>(
     outgoing: Outgoing,
     shown: &BTreeSet<KeyId>,
 ) -> Option<Sent> {
-    let facts = outgoing.header.read().ok()?;
+    let facts = outgoing.facts;
     let key = facts.sender_key_id;
     let carried = (!shown.contains(&key)).then_some(key);
-    let stream = connection.open_uni().await.ok()?;
-    let mut stream = FrameSender::new(stream, transfer_priority(facts.precedence));
+    // What leads up to the second segment goes out in one write: of most envelopes that is all.
+    let mut frames = Vec::with_capacity(6);
     if carried.is_some() {
-        stream.send(Kind::SigningLeaf(outgoing.leaf)).await.ok()?;
+        frames.push(Kind::SigningLeaf(hub.leaf(key).await.ok()??));
     }
     let proof_key = outgoing.relayed.signer();
     if proof_key != hub.signer_key() {
         // Accepted under an earlier certificate of ours, which this device may never have seen.
-        let earlier = hub.noted(hub.queue().leaf(proof_key).await).ok()?;
-        stream.send(Kind::SigningLeaf(earlier?)).await.ok()?;
+        frames.push(Kind::SigningLeaf(hub.leaf(proof_key).await.ok()??));
     }
     // The number of the transfer is the relay's number of the envelope: unique in the session.
-    for kind in transfer::opening(sequence, &outgoing.header, Some(&outgoing.relayed), [outgoing.wrap]) {
-        stream.send(kind).await.ok()?;
+    frames.extend(transfer::opening(sequence, &outgoing.header, Some(&outgoing.relayed), [outgoing.wrap]));
+    let mut bytes = outgoing.first.len() as u64;
+    frames.push(transfer::segment(sequence, 0, 0, outgoing.first));
+    let stream = connection.open_uni().await.ok()?;
+    let mut stream = FrameSender::new(stream, transfer_priority(facts.precedence));
+    for (part, index) in places(&facts).skip(1) {
+        stream.send_all(frames.drain(..)).await.ok()?;
+        hub.metrics().delivered_bytes.add(bytes);
+        let Some(data) = hub.noted(hub.queue().segment(sequence, part, index).await).ok()? else {
+            stream.reset(GIVEN_UP);
+            return Some(Sent::Settled);
+        };
+        bytes = data.len() as u64;
+        frames.push(transfer::segment(sequence, part, index, data));
     }
-    for (part, count) in (0_u32..).zip(outgoing.segments) {
-        for index in 0..count {
-            let Some(data) = hub.noted(hub.queue().segment(sequence, part, index).await).ok()? else {
-                stream.reset(GIVEN_UP);
-                return Some(Sent::Settled);
-            };
-            let bytes = data.len() as u64;
-            stream.send(transfer::segment(sequence, part, index, data)).await.ok()?;
-            hub.metrics().delivered_bytes.add(bytes);
-        }
-    }
-    stream.send(transfer::end(sequence)).await.ok()?;
+    frames.push(transfer::end(sequence));
+    stream.send_all(frames).await.ok()?;
+    hub.metrics().delivered_bytes.add(bytes);
     stream.finish().ok()?;
     Some(Sent::Whole { carried })
+}
+
+/// Part and index of every segment, in order.
+fn places(facts: &Header) -> impl Iterator<Item = (u32, u32)> {
+    let parts = (0_u32..).zip(&facts.parts);
+    parts.flat_map(|(part, of)| {
+        (0_u32..).take_while(move |at| u64::from(*at) < of.segments()).map(move |at| (part, at))
+    })
 }

@@ -55,8 +55,7 @@ pub async fn judge_leaf<Q: Queue>(hub: &Hub<Q>, device: &DeviceId, leaf: wire::S
             return Event::LeafJudged(None);
         }
     };
-    let kept = hub.queue().keep_leaf(signer.key_id(), leaf).await;
-    match hub.noted(kept) {
+    match hub.keep_leaf(signer.key_id(), leaf).await {
         Ok(()) => Event::LeafJudged(Some(signer.key_id())),
         Err(_) => Event::Close(Close::OurFault),
     }

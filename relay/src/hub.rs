@@ -12,8 +12,6 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use valise_certs::leaf::Leaf;
-use valise_certs::profile::Entity;
 use valise_certs::signer::verify_signer;
 use valise_certs::trust::Trust;
 use valise_host::clock::Clock;
@@ -25,15 +23,19 @@ use valise_proto::names::{DeviceId, Mailbox, MessageId};
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 use valise_proto::refusal::Refusal;
 use valise_proto::roster::SignedRoster;
-use valise_proto::session::{Close, ReceiptId};
+use valise_proto::session::Close;
 use valise_proto::signing::{Hash, KeyId};
 use valise_proto::transfer::Transfer;
 use valise_proto::wire;
 
 use crate::line::{Line, Session, locked};
 use crate::metrics::Metrics;
-use crate::queue::{LateWraps, Noted, Placed, Queue, QueueError, Stamp, Submission, Wrapped};
+use crate::queue::{LateWraps, Placed, Queue, QueueError, Stamp, Submission, Wrapped};
 use crate::router::{self, Action, Event, Router, SessionNo, Verdict};
+
+mod statements;
+
+use statements::Signers;
 
 /// Most entries ended in one commit by the clock: keeps the group small beside live traffic.
 const EXPIRE_BATCH: usize = 256;
@@ -59,6 +61,7 @@ pub struct Hub<Q> {
     stamp: Arc<dyn Stamp>,
     signer: wire::SigningLeaf,
     signer_key: KeyId,
+    signers: Signers,
     incoming: Arc<Semaphore>,
     sessions: AtomicU64,
     draining: AtomicBool,
@@ -100,6 +103,7 @@ impl<Q: Queue> Hub<Q> {
             stamp: parts.stamp,
             signer: parts.signer,
             signer_key: parts.signer_key,
+            signers: Signers::default(),
             incoming: Arc::new(Semaphore::new(parts.incoming_kib as usize)),
             sessions: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -341,47 +345,6 @@ impl<Q: Queue> Hub<Q> {
             Err(QueueError::Full) => refused(Refusal::StoreFull, None),
             Err(_) => refused(Refusal::SlowDown, None),
         }
-    }
-
-    /// Keeps a statement for its author, if the device's signature holds: a false one would use up its place. Gives
-    /// its id once it need not be sent again, and the number it settled; a full disk is told.
-    pub async fn note(
-        &self,
-        device: &DeviceId,
-        receipt: SignedReceipt,
-    ) -> Result<Option<(ReceiptId, Option<u64>)>, QueueError> {
-        let id = receipt.id();
-        let Some(claim) = self.verified(device, &receipt).await? else {
-            tracing::warn!(event = "receipt-not-signed", party = %device.party);
-            self.metrics.statements_refused.one();
-            return Ok(Some((id, None)));
-        };
-        let Speaker::Mailbox(mailbox) = claim.by else { return Ok(None) };
-        match self.noted(self.queue.note(claim.sequence, mailbox, receipt).await)? {
-            Noted::Kept { author } => {
-                self.metrics.receipts_kept.of(claim.kind).one();
-                self.route(Event::ReceiptFor(author));
-            }
-            Noted::Known { author } => self.route(Event::ReceiptFor(author)),
-            Noted::Groundless => {
-                self.metrics.statements_refused.one();
-                tracing::warn!(event = "receipt-groundless", sequence = claim.sequence, kind = %claim.kind);
-                return Ok(Some((id, None)));
-            }
-        }
-        Ok(Some((id, claim.kind.settles().then_some(claim.sequence))))
-    }
-
-    /// What a device states under a key that was shown as its own.
-    async fn verified(
-        &self,
-        device: &DeviceId,
-        receipt: &SignedReceipt,
-    ) -> Result<Option<Receipt>, QueueError> {
-        let Some(leaf) = self.noted(self.queue.leaf(receipt.signer()).await)? else { return Ok(None) };
-        let Ok(read) = Leaf::read(&leaf.leaf) else { return Ok(None) };
-        let own = matches!(read.entity(), Entity::Device { device: signer, .. } if signer == device);
-        Ok(if own { receipt.verify(read.key()).ok() } else { None })
     }
 
     /// Keeps a bundle whose signer is the device that brought it ([P-46]).

@@ -128,19 +128,19 @@ pub struct Entry {
     pub bytes: u64,
 }
 
-/// All of an envelope but its segments.
+/// An envelope for one recipient; of its segments only the first, which is all of a small one.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     /// The header as received.
     pub header: SignedHeader,
+    /// What it says.
+    pub facts: Header,
     /// The proof of acceptance.
     pub relayed: SignedReceipt,
     /// The one wrap that is the recipient's.
     pub wrap: wire::KeyWrap,
-    /// How many segments each part has.
-    pub segments: Vec<u32>,
-    /// The author's signing certificate.
-    pub leaf: wire::SigningLeaf,
+    /// The first segment of the first part; every envelope has one.
+    pub first: Bytes,
 }
 
 /// How much is held.
@@ -224,7 +224,7 @@ pub trait Queue: Send + Sync + 'static {
         now_ms: u64,
     ) -> impl Future<Output = Answer<Vec<Entry>>> + Send;
 
-    /// An entry's envelope without its segments; none when it was settled meanwhile, or waits for its wrap.
+    /// An entry's envelope, with its first segment; none when it was settled meanwhile, or waits for its wrap.
     fn outgoing(
         &self,
         sequence: Sequence,

@@ -30,7 +30,7 @@ use super::{
 use crate::metrics::Commits;
 use group::{Draft, Group};
 use rows::Vault;
-use store::{Op, Store};
+use store::{Op, Store, damage};
 
 mod group;
 mod keep;
@@ -45,6 +45,7 @@ mod store;
 #[derive(Clone)]
 pub struct SqliteQueue {
     batcher: Batcher<Store>,
+    vault: Arc<Vault>,
     failed: watch::Receiver<Option<String>>,
     commits: Arc<Commits>,
 }
@@ -63,11 +64,11 @@ impl SqliteQueue {
         let sealer = Sealer::new(key, Arc::clone(&machine.entropy));
         let (failing, failed) = watch::channel(None);
         let store = Store::open(path, sealer, stamp, failing)?.watched(machine.watch.clone());
-        let commits = Arc::clone(store.commits());
+        let (vault, commits) = (store.vault(), Arc::clone(store.commits()));
         let batcher = Batcher::seated(machine.seats, "queue", store);
         let no_thread =
             |source| StoreError::Io { path: path.to_owned(), doing: "start a thread for", source };
-        Ok(Self { batcher: batcher.map_err(no_thread)?, failed, commits })
+        Ok(Self { batcher: batcher.map_err(no_thread)?, vault, failed, commits })
     }
 
     /// Gives up this handle and waits until the file is closed: all clones gone, all that waited done.
@@ -147,15 +148,21 @@ impl Queue for SqliteQueue {
         max: usize,
         now_ms: u64,
     ) -> Answer<Vec<Entry>> {
+        let mailbox = self.vault.mailbox_key(&mailbox);
         self.read(move |conn, vault| read::next(conn, vault, &mailbox, &skip, max, now_ms)).await
     }
 
     async fn outgoing(&self, sequence: Sequence, mailbox: Mailbox) -> Answer<Option<Outgoing>> {
-        self.read(move |conn, vault| read::outgoing(conn, vault, sequence, &mailbox)).await
+        let mailbox = self.vault.mailbox_key(&mailbox);
+        let resting = self.read(move |conn, _| read::outgoing(conn, sequence, &mailbox)).await?;
+        resting.map(|resting| resting.open(&self.vault)).transpose().map_err(|fault| damage(&fault))
     }
 
     async fn segment(&self, sequence: Sequence, part: u32, index: u32) -> Answer<Option<Bytes>> {
-        self.read(move |conn, vault| read::segment(conn, vault, sequence, part, index)).await
+        let Some(place) = schema::place(sequence, part, index) else { return Ok(None) };
+        let sealed = self.read(move |conn, _| read::segment(conn, place)).await?;
+        let opened = sealed.map(|sealed| self.vault.open(&place.to_be_bytes(), &sealed));
+        opened.transpose().map_err(|fault| damage(&fault))
     }
 
     async fn receipts(
@@ -164,7 +171,11 @@ impl Queue for SqliteQueue {
         skip: BTreeSet<[u8; 16]>,
         max: usize,
     ) -> Answer<Vec<SignedReceipt>> {
-        self.read(move |conn, vault| read::receipts(conn, vault, &device, &skip, max)).await
+        let skip: BTreeSet<_> = skip.iter().map(|id| self.vault.receipt_key(&device, id)).collect();
+        let device = self.vault.device_key(&device);
+        let sealed = self.read(move |conn, _| read::receipts(conn, &device, &skip, max)).await?;
+        let opened = sealed.iter().map(|(id, sealed)| self.vault.open(id, sealed));
+        opened.collect::<Result<_, _>>().map_err(|fault| damage(&fault))
     }
 
     async fn forget(&self, device: DeviceId, ids: Vec<[u8; 16]>) -> Answer<()> {

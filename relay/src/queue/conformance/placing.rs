@@ -157,7 +157,9 @@ pub(crate) async fn an_envelope_comes_out_as_it_went_in(lab: &impl Lab) {
         let outgoing = queue.outgoing(1, mailbox(name)).await.unwrap().unwrap();
         assert_eq!(outgoing.header, large.submission().header);
         assert_eq!(outgoing.wrap, wrap(name, 1).1, "each sees its own wrap");
-        assert_eq!((outgoing.segments, outgoing.leaf), (vec![1, 4, 2], fr_leaf()));
+        assert_eq!(outgoing.facts, large.submission().facts);
+        assert_eq!(outgoing.first, large.parts[0][0]);
+        assert_eq!(queue.leaf(outgoing.facts.sender_key_id).await.unwrap(), Some(fr_leaf()));
         assert_eq!(outgoing.relayed.verify(&hub_key()).unwrap().sequence, 1);
     }
     for (part, segments) in (0..).zip(&large.parts) {

@@ -48,7 +48,8 @@ pub(super) fn enqueue(group: &mut Group<'_>, submission: &Submission) -> Result<
     insert_entries(group, sequence, submission, &wraps)?;
     let relayed = relayed(group, sequence, &submission.facts.message_id, hash, submission.now_ms);
     let ticket = group.prove(sequence, relayed);
-    let denied = without_entry(group, sequence, submission)?;
+    let named = submission.facts.recipients.iter().map(|recipient| &recipient.mailbox);
+    let denied = named.filter(|mailbox| !submission.recipients.contains(mailbox)).cloned().collect();
     Ok(Draft::signed(move |signed| {
         let relayed = signed.take(ticket);
         Placed::Stored { sequence, relayed, fresh: true, denied }

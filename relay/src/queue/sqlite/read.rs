@@ -1,19 +1,17 @@
 //! What is handed out: entries, envelopes, segments, receipts. Reads what is durable, changes nothing.
+//!
+//! The store's thread only finds; sealed values are opened by whoever asked, so that the store goes on meanwhile.
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 use valise_host::ledger::StoreError;
 use valise_proto::header::SignedHeader;
 use valise_proto::kinds::Precedence;
-use valise_proto::names::{DeviceId, Mailbox};
-use valise_proto::receipt::SignedReceipt;
 
 use super::group::read_proof;
-use super::keep::read_leaf;
 use super::place::stored_ms;
-use super::rows::{Author, Blind, Vault, entry_row, envelope_row};
+use super::rows::{Blind, Vault, entry_row, envelope_row};
 use super::schema::place;
 use crate::queue::{Entry, Outgoing, Outlook, Sequence};
 
@@ -26,7 +24,7 @@ const NEXT_EXPIRY: &str = "SELECT MIN(expires_ms) FROM entries WHERE state < 2";
 pub(super) fn next(
     conn: &Connection,
     vault: &Vault,
-    mailbox: &Mailbox,
+    mailbox: &Blind,
     skip: &BTreeSet<Sequence>,
     max: usize,
     now_ms: u64,
@@ -36,7 +34,7 @@ pub(super) fn next(
         "SELECT precedence, sequence, expires_ms, bytes FROM entries
          WHERE mailbox = ?1 AND state = 1 AND expires_ms > ?2 ORDER BY precedence DESC, sequence",
     )?;
-    let mut rows = find.query((vault.mailbox_key(mailbox), stored_ms(now_ms)))?;
+    let mut rows = find.query((mailbox, stored_ms(now_ms)))?;
     let mut entries = Vec::new();
     while entries.len() < max {
         let Some(row) = rows.next()? else { break };
@@ -57,55 +55,69 @@ pub(super) fn next(
     Ok(entries)
 }
 
-/// An envelope without its segments, for one mailbox whose entry is still to be handed out.
-pub(super) fn outgoing(
-    conn: &Connection,
-    vault: &Vault,
+/// An envelope as it rests, for one mailbox.
+pub(super) struct Resting {
     sequence: Sequence,
-    mailbox: &Mailbox,
-) -> Result<Option<Outgoing>, StoreError> {
-    let mut find = conn.prepare_cached(
-        "SELECT entries.wrap, accepted.author, headers.sealed FROM entries
-         LEFT JOIN accepted ON accepted.sequence = entries.sequence
-         LEFT JOIN headers ON headers.sequence = entries.sequence
-         WHERE entries.sequence = ?1 AND entries.mailbox = ?2 AND entries.state = 1",
-    )?;
-    let key = vault.mailbox_key(mailbox);
-    type Column = Option<Vec<u8>>;
-    let found = find.query_row((sequence.cast_signed(), key), |row| {
-        Ok::<(Column, Column, Column), _>((row.get(0)?, row.get(1)?, row.get(2)?))
-    });
-    let Some((wrap, author, header)) = found.optional()? else { return Ok(None) };
-    let whole = |column: Column| {
-        column.ok_or_else(|| vault.damaged(format!("envelope {sequence} has lost its header or a wrap")))
-    };
-    let (wrap, author, header) = (whole(wrap)?, whole(author)?, whole(header)?);
-    let author: Author = vault.open(&envelope_row(sequence), &author)?;
-    let header: SignedHeader = vault.open(&envelope_row(sequence), &header)?;
-    let leaf = read_leaf(conn, vault, &author.signer)?.ok_or_else(|| {
-        vault.damaged(format!("no certificate is held of the key that signed envelope {sequence}"))
-    })?;
-    Ok(Some(Outgoing {
-        header,
-        relayed: read_proof(conn, vault, sequence)?,
-        wrap: vault.open(&entry_row(sequence, &key), &wrap)?,
-        segments: author.segments,
-        leaf,
-    }))
+    mailbox: Blind,
+    wrap: Option<Vec<u8>>,
+    header: Option<Vec<u8>>,
+    proof: Option<Vec<u8>>,
+    first: Option<Vec<u8>>,
 }
 
-/// One ciphertext segment.
-pub(super) fn segment(
+/// An envelope for one mailbox whose entry is still to be handed out.
+pub(super) fn outgoing(
     conn: &Connection,
-    vault: &Vault,
     sequence: Sequence,
-    part: u32,
-    index: u32,
-) -> Result<Option<Bytes>, StoreError> {
-    let Some(place) = place(sequence, part, index) else { return Ok(None) };
+    mailbox: &Blind,
+) -> Result<Option<Resting>, StoreError> {
+    let Some(first) = place(sequence, 0, 0) else { return Ok(None) };
+    let mut find = conn.prepare_cached(
+        "SELECT entries.wrap, headers.sealed, proofs.sealed, segments.sealed FROM entries
+         LEFT JOIN headers ON headers.sequence = entries.sequence
+         LEFT JOIN proofs ON proofs.sequence = entries.sequence
+         LEFT JOIN segments ON segments.place = ?3
+         WHERE entries.sequence = ?1 AND entries.mailbox = ?2 AND entries.state = 1",
+    )?;
+    let found = find.query_row((sequence.cast_signed(), mailbox, first), |row| {
+        Ok(Resting {
+            sequence,
+            mailbox: *mailbox,
+            wrap: row.get(0)?,
+            header: row.get(1)?,
+            proof: row.get(2)?,
+            first: row.get(3)?,
+        })
+    });
+    Ok(found.optional()?)
+}
+
+impl Resting {
+    /// Opens all of it.
+    pub(super) fn open(self, vault: &Vault) -> Result<Outgoing, StoreError> {
+        let sequence = self.sequence;
+        let whole = |column: Option<Vec<u8>>| {
+            column.ok_or_else(|| vault.damaged(format!("envelope {sequence} has lost a part of it")))
+        };
+        let row = envelope_row(sequence);
+        let header: SignedHeader = vault.open(&row, &whole(self.header)?)?;
+        let place = place(sequence, 0, 0).unwrap_or_default();
+        Ok(Outgoing {
+            facts: header.read().map_err(|_| {
+                vault.damaged(format!("the header of envelope {sequence} is not the one that was taken"))
+            })?,
+            header,
+            relayed: vault.open(&row, &whole(self.proof)?)?,
+            wrap: vault.open(&entry_row(sequence, &self.mailbox), &whole(self.wrap)?)?,
+            first: vault.open(&place.to_be_bytes(), &whole(self.first)?)?,
+        })
+    }
+}
+
+/// One ciphertext segment as it rests.
+pub(super) fn segment(conn: &Connection, place: i64) -> Result<Option<Vec<u8>>, StoreError> {
     let mut find = conn.prepare_cached("SELECT sealed FROM segments WHERE place = ?1")?;
-    let sealed: Option<Vec<u8>> = find.query_row([place], |row| row.get(0)).optional()?;
-    sealed.map(|sealed| vault.open(&place.to_be_bytes(), &sealed)).transpose()
+    Ok(find.query_row([place], |row| row.get(0)).optional()?)
 }
 
 /// What waits longest, and what runs out first: two steps down an index, however much is held.
@@ -122,24 +134,22 @@ pub(super) fn outlook(conn: &Connection, vault: &Vault) -> Result<Outlook, Store
     Ok(Outlook { oldest_ms: accepted.transpose()?, next_expiry_ms: next.map(i64::cast_unsigned) })
 }
 
-/// Receipts kept for a device, the oldest first. Those to skip are known by their keys and never opened.
+/// Receipts kept for a device, as they rest, the oldest first; each with its key. Those to skip are known by theirs.
 pub(super) fn receipts(
     conn: &Connection,
-    vault: &Vault,
-    device: &DeviceId,
-    skip: &BTreeSet<[u8; 16]>,
+    device: &Blind,
+    skip: &BTreeSet<Blind>,
     max: usize,
-) -> Result<Vec<SignedReceipt>, StoreError> {
-    let skip: BTreeSet<Blind> = skip.iter().map(|id| vault.receipt_key(device, id)).collect();
+) -> Result<Vec<(Blind, Vec<u8>)>, StoreError> {
     let mut find =
         conn.prepare_cached("SELECT id, sealed FROM receipts WHERE device = ?1 ORDER BY ordinal")?;
-    let mut rows = find.query([vault.device_key(device)])?;
+    let mut rows = find.query([device])?;
     let mut receipts = Vec::new();
     while receipts.len() < max {
         let Some(row) = rows.next()? else { break };
         let id: Blind = row.get(0)?;
         if !skip.contains(&id) {
-            receipts.push(vault.open(&id, &row.get::<_, Vec<u8>>(1)?)?);
+            receipts.push((id, row.get(1)?));
         }
     }
     Ok(receipts)

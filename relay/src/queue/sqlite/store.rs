@@ -24,7 +24,7 @@ const STATEMENTS: usize = 64;
 /// The open queue.
 pub(super) struct Store {
     ledger: Ledger,
-    vault: Vault,
+    vault: Arc<Vault>,
     stamp: Arc<dyn Stamp>,
     depth: Depth,
     failed: watch::Sender<Option<String>>,
@@ -112,7 +112,7 @@ impl Store {
         failed: watch::Sender<Option<String>>,
     ) -> Result<Self, StoreError> {
         let ledger = Ledger::open(path, &SCHEMA, &sealer)?;
-        let vault = Vault::new(sealer, path);
+        let vault = Arc::new(Vault::new(sealer, path));
         let depth = ledger.read(|conn| {
             conn.set_prepared_statement_cache_capacity(STATEMENTS);
             let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at).map(i64::cast_unsigned);
@@ -132,6 +132,11 @@ impl Store {
     /// What its commits took.
     pub(super) fn commits(&self) -> &Arc<Commits> {
         &self.commits
+    }
+
+    /// The keys of rest, for whoever opens what was found.
+    pub(super) fn vault(&self) -> Arc<Vault> {
+        Arc::clone(&self.vault)
     }
 
     /// Tells this watch of every commit.
@@ -179,10 +184,7 @@ impl Store {
     fn judge(&self, fault: &StoreError) -> QueueError {
         match fault {
             StoreError::Full => QueueError::Full,
-            StoreError::Row(fault) => {
-                QueueError::Damaged(format!("a sealed row of `{}` does not open", fault.table))
-            }
-            StoreError::Damaged { what, .. } => QueueError::Damaged(what.clone()),
+            StoreError::Row(_) | StoreError::Damaged { .. } => damage(fault),
             StoreError::Engine { .. }
             | StoreError::Failed { .. }
             | StoreError::Foreign { .. }
@@ -203,6 +205,17 @@ impl Store {
                 QueueError::Failed(what)
             }
         }
+    }
+}
+
+/// What one row is found to be: of this question only.
+pub(super) fn damage(fault: &StoreError) -> QueueError {
+    match fault {
+        StoreError::Row(fault) => {
+            QueueError::Damaged(format!("a sealed row of `{}` does not open", fault.table))
+        }
+        StoreError::Damaged { what, .. } => QueueError::Damaged(what.clone()),
+        other => QueueError::Damaged(other.to_string()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use valise_proto::kinds::ReceiptKind;
 
+use super::super::schema::place;
 use super::super::tests::{Scratch, rest_key};
 use super::super::{keep, place, read, settle};
 use super::*;
@@ -46,7 +47,14 @@ fn expire(max: usize) -> (Op, Waiting<crate::queue::Ended>) {
 }
 
 fn segment(sequence: u64) -> (Op, Waiting<Option<bytes::Bytes>>) {
-    ask(|reply| Op::read(move |conn, vault| read::segment(conn, vault, sequence, 0, 0), reply))
+    let place = place(sequence, 0, 0).unwrap();
+    ask(|reply| {
+        let look = move |conn: &Connection, vault: &Vault| {
+            let sealed = read::segment(conn, place)?;
+            sealed.map(|sealed| vault.open(&place.to_be_bytes(), &sealed)).transpose()
+        };
+        Op::read(look, reply)
+    })
 }
 
 fn answered<T>(mut waiting: Waiting<T>) -> Answer<T> {
