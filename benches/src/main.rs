@@ -1,25 +1,78 @@
-//! The figures: `cargo run --release -p valise-benches -- seal` prints a table of medians. Figures are of the
-//! machine they ran on; benches/README.md says which.
+//! The figures: `cargo figures NAME` measures, prints its section of benches/README.md and writes it there.
+//!
+//! Every run is bounded and stops by itself.
 
-use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use clap::{Parser, Subcommand};
+
+mod envelopes;
+mod federation;
+mod machine;
+mod page;
+mod process;
+mod queue;
+mod relay;
 mod seal;
 mod table;
+mod tally;
+mod yardstick;
 
-const USAGE: &str = "usage: figures NAME, where NAME is: seal";
+/// Measures and writes a section of benches/README.md. Figures are of the machine they ran on: quote ratios.
+#[derive(Debug, Parser)]
+#[command(name = "figures")]
+struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Sealing and opening, one thread: a text to 1 and to 187 mailboxes, a large file.
+    Seal,
+    /// The durable queue alone: 1, 64 and 1024 writers, and the disk's own rate of syncs beside it.
+    Queue(Bounds),
+    /// The relay as a process, end to end through mutual TLS, and a bare yardstick beside it.
+    Relay(Bounds),
+    /// The yardstick's server; `relay` starts it by itself.
+    #[command(hide = true)]
+    Yardstick {
+        /// The federation whose papers it shows.
+        dir: PathBuf,
+    },
+}
+
+/// How long and how often.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct Bounds {
+    /// Seconds of each measured run.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60))]
+    seconds: u64,
+    /// Runs of each kind, in turn; medians are shown.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=25))]
+    runs: u64,
+}
+
+impl Bounds {
+    fn length(self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
 
 fn main() -> ExitCode {
-    let name = std::env::args().nth(1);
-    let rows = match name.as_deref() {
-        Some("seal") => seal::figures(),
-        _ => {
-            writeln!(std::io::stderr(), "{USAGE}").ok(); // without a terminal the exit code says it
-            return ExitCode::from(2);
-        }
+    let done = match Args::parse().what {
+        What::Seal => page::publish(&seal::figures()),
+        What::Queue(bounds) => queue::figures(bounds).and_then(|section| page::publish(&section)),
+        What::Relay(bounds) => relay::figures(bounds).and_then(|section| page::publish(&section)),
+        What::Yardstick { dir } => yardstick::serve(&dir),
     };
-    match table::print(&mut std::io::stdout().lock(), &rows) {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE, // nobody reads any more
+        Err(error) => {
+            page::complain(&error);
+            ExitCode::FAILURE
+        }
     }
 }

@@ -1,12 +1,12 @@
-//! Measures a piece of work and prints the medians as a table. Knows nothing of what is measured.
+//! Measures a piece of work, and writes tables in Markdown. Knows nothing of what is measured.
 
-use std::io::{self, Write};
+use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 /// Measured runs of each piece of work; the median is shown.
 pub(crate) const RUNS: usize = 5;
 
-/// One line of the table.
+/// One piece of work, timed.
 pub(crate) struct Row {
     what: String,
     median: Duration,
@@ -36,19 +36,71 @@ impl Row {
         self.bytes = Some(bytes);
         self
     }
+
+    /// The median of the runs.
+    pub(crate) fn median(&self) -> Duration {
+        self.median
+    }
 }
 
-/// Prints markdown.
-pub(crate) fn print(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
-    writeln!(out, "| what | median of {RUNS} | worst | rate |")?;
-    writeln!(out, "| --- | ---: | ---: | ---: |")?;
-    for row in rows {
-        let [median, worst] = [row.median, row.worst].map(|time| time.as_secs_f64() * 1e3);
+/// The rows as a table.
+pub(crate) fn timed(rows: &[Row]) -> String {
+    let heads = [&format!("median of {RUNS}"), "worst", "rate"];
+    let cells = rows.iter().map(|row| {
+        let [median, worst] = [row.median, row.worst].map(|time| format!("{:.3} ms", millis(time)));
         let rate = match row.bytes {
             Some(bytes) => format!("{:.0} MB/s", bytes as f64 / 1e6 / row.median.as_secs_f64()),
             None => format!("{:.0} /s", 1.0 / row.median.as_secs_f64()),
         };
-        writeln!(out, "| {} | {median:.3} ms | {worst:.3} ms | {rate} |", row.what)?;
+        (row.what.clone(), vec![median, worst, rate])
+    });
+    table(&heads, cells)
+}
+
+/// A table: names on the left, figures on the right.
+pub(crate) fn table(heads: &[&str], rows: impl IntoIterator<Item = (String, Vec<String>)>) -> String {
+    let mut out = format!("| what | {} |\n| --- |{}\n", heads.join(" | "), " ---: |".repeat(heads.len()));
+    for (what, cells) in rows {
+        writeln!(out, "| {what} | {} |", cells.join(" | ")).expect("invariant: a String grows");
     }
-    Ok(())
+    out
+}
+
+/// Milliseconds as a number.
+pub(crate) fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// The median; of an even number the upper one. NaN of none.
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The value below which so many of a hundred lie. The values must be sorted.
+pub(crate) fn percentile(sorted: &[Duration], of_hundred: usize) -> Duration {
+    let at = (sorted.len() * of_hundred / 100).min(sorted.len().saturating_sub(1));
+    sorted.get(at).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_one_of_the_values() {
+        let times: Vec<_> = (1..=100).map(Duration::from_millis).collect();
+        assert_eq!(percentile(&times, 50), Duration::from_millis(51));
+        assert_eq!(percentile(&times, 99), Duration::from_millis(100));
+        assert_eq!(percentile(&[], 99), Duration::ZERO);
+        assert!((median([3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_table_is_markdown() {
+        let rows = [("speed".to_owned(), vec!["1 /s".to_owned(), "2 /s".to_owned()])];
+        let expected = "| what | a | b |\n| --- | ---: | ---: |\n| speed | 1 /s | 2 /s |\n";
+        assert_eq!(table(&["a", "b"], rows), expected);
+    }
 }
