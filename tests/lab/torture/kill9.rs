@@ -71,7 +71,7 @@ impl Scale {
         victims: &["br", "fr", "minustah"],
         steady: "de",
         calm: "ke",
-        writers: 2,
+        writers: 3,
         pause_ms: 400,
         cradles: 50,
         limit: RUN_LIMIT,
