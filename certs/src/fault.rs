@@ -155,16 +155,34 @@ impl PaperFault {
     /// other side.
     pub const fn code_of_alert(alert: u8) -> Option<&'static str> {
         match alert {
-            42 | 43 => Some("BAD_CERT"),
+            42 => Some("BAD_CERT"),
+            43 => Some("WRONG_USAGE"),
             44 => Some("CERT_REVOKED"),
             45 => Some("CERT_EXPIRED"),
             46 | 48 | 51 => Some("UNKNOWN_ISSUER"),
+            70 => Some("WRONG_TLS_VERSION"),
             116 => Some("NO_CLIENT_CERT"),
             120 => Some("WRONG_ALPN"),
             _ => None,
         }
     }
+
+    /// The same on the side that refused, which knows more than it said: one alert stands for several faults, and the
+    /// TLS library's own sentence tells them apart.
+    pub fn code_of_refusal(alert: u8, sentence: &str) -> Option<&'static str> {
+        let told = TOLD_APART.iter().find(|(of, mark, _)| *of == alert && sentence.contains(mark));
+        told.map(|(.., code)| *code).or_else(|| Self::code_of_alert(alert))
+    }
 }
+
+/// Alert, what the TLS library's sentence has in it, and the code. Tests hold each to real handshakes: should a
+/// sentence change, the code of the alert remains.
+const TOLD_APART: &[(u8, &str, &str)] = &[
+    (42, "not valid for name", "RELAY_NOT_TRUSTED"),
+    (45, "not valid yet", "CERT_NOT_YET_VALID"),
+    (46, "NameConstraintViolation", "NAME_NOT_ALLOWED"),
+    (48, "UnknownRevocationStatus", "REVOCATION_UNKNOWN"),
+];
 
 impl From<webpki::Error> for PaperFault {
     fn from(error: webpki::Error) -> Self {
@@ -209,6 +227,9 @@ impl From<&rustls::Error> for PaperFault {
             C::Revoked => Self::Revoked,
             C::UnknownRevocationStatus => Self::RevocationUnknown,
             C::UnknownIssuer | C::BadSignature => Self::UnknownIssuer,
+            C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
+                Self::WrongUsage("the TLS library finds another purpose on it".into())
+            }
             other => Self::BadCert(other.to_string()),
         }
     }

@@ -6,10 +6,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{ClientConfig, Connection, Endpoint};
+use quinn::{ClientConfig, Connection, ConnectionError, Endpoint};
 use rustls::pki_types::CertificateDer;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use valise_certs::fault::PaperFault;
 use valise_certs::identity::admit_relay;
 use valise_certs::tls::{TlsPapers, client_config, relay_name, time_from};
 use valise_host::endpoint::{EndpointKeys, endpoint_config};
@@ -58,7 +59,7 @@ pub enum LinkError {
     Socket(#[from] std::io::Error),
     /// The TLS papers.
     #[error("{0}; {help}", help = .0.help())]
-    Papers(#[from] valise_certs::fault::PaperFault),
+    Papers(#[from] PaperFault),
 }
 
 impl Link {
@@ -146,7 +147,12 @@ impl Link {
         let connection = match timeout(self.profile.connect_timeout(), connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => {
-                tracing::warn!(event = "link-failed", reason = %error);
+                match refused_relay(&error) {
+                    Some(code) => tracing::error!(event = "relay-not-trusted", code, reason = %error),
+                    None => {
+                        tracing::warn!(event = "link-failed", code = refused_papers(&error), reason = %error);
+                    }
+                }
                 return None;
             }
             Err(_) => {
@@ -177,4 +183,21 @@ impl Link {
         let call = call::Call::new(Arc::clone(&self.office), connection, self.profile);
         call.run(stop).await
     }
+}
+
+/// When the relay's TLS refused our certificate, the stable word for why.
+fn refused_papers(reason: &ConnectionError) -> Option<&'static str> {
+    let ConnectionError::ConnectionClosed(close) = reason else { return None };
+    PaperFault::code_of_alert(alert(close.error_code)?)
+}
+
+/// When our own TLS refused who answered, the stable word for why.
+fn refused_relay(reason: &ConnectionError) -> Option<&'static str> {
+    let ConnectionError::TransportError(fault) = reason else { return None };
+    PaperFault::code_of_refusal(alert(fault.code)?, &fault.reason)
+}
+
+/// A TLS alert travels as 0x0100 plus its number (RFC 9001, 4.8).
+fn alert(code: quinn::TransportErrorCode) -> Option<u8> {
+    u8::try_from(u64::from(code).checked_sub(0x100)?).ok()
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use valise_proto::session::Close;
 
-use crate::admission::{admit, close_for, turn_away};
+use crate::admission::{admit, close_for, code_for, turn_away};
 use crate::connection::Call;
 use crate::hub::Hub;
 use crate::metrics::Turned;
@@ -89,7 +89,7 @@ async fn answer<Q: Queue>(
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             hub.metrics().turned_away.of(Turned::Tls).one();
-            tracing::warn!(event = "handshake-refused", %from, reason = %error);
+            tracing::warn!(event = "handshake-refused", %from, code = code_for(&error), reason = %error);
             return;
         }
         Err(_) => {

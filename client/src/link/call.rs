@@ -12,7 +12,6 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
-use valise_certs::fault::PaperFault;
 use valise_host::framing::{CONTROL_PRIORITY, FrameReceiver, FrameSender};
 use valise_host::speech::Speech;
 use valise_host::transport::LinkProfile;
@@ -24,7 +23,7 @@ use valise_proto::wire::{self, frame::Kind};
 use super::clerk::clerk;
 use super::intake::receive;
 use super::upload::upload;
-use super::{Ended, answer_ms};
+use super::{Ended, answer_ms, refused_papers};
 use crate::arrivals::{self, Delivery};
 use crate::boxes::LateWraps;
 use crate::office::{LinkState, Office, OfficeError};
@@ -407,12 +406,4 @@ impl Call {
             Ok(Some(Event::Want(wanted)))
         });
     }
-}
-
-/// When the relay's TLS refused our certificate, the stable word for why.
-fn refused_papers(reason: &ConnectionError) -> Option<&'static str> {
-    let ConnectionError::ConnectionClosed(close) = reason else { return None };
-    // A TLS alert travels as 0x0100 plus its number (RFC 9001, 4.8).
-    let alert = u64::from(close.error_code).checked_sub(0x100)?;
-    PaperFault::code_of_alert(u8::try_from(alert).ok()?)
 }
