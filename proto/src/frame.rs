@@ -29,6 +29,19 @@ pub enum FrameError {
     Truncated,
 }
 
+impl FrameError {
+    /// Stable code for logs.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Empty => "FRAME_EMPTY",
+            Self::TooLarge => "FRAME_TOO_LARGE",
+            Self::Malformed => "FRAME_MALFORMED",
+            Self::TooMany => "LIST_TOO_LONG",
+            Self::Truncated => "FRAME_TRUNCATED",
+        }
+    }
+}
+
 /// Collects bytes of one stream and yields its frames.
 #[derive(Debug, Default)]
 pub struct FrameReader {

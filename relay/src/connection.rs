@@ -24,9 +24,9 @@ use valise_proto::wire::{self, frame::Kind};
 
 use crate::admission::{admit, close, close_for};
 use crate::delivery::{Sent, deliver};
-use crate::errands::{answers, forget, judge_leaf, note, offer, signers};
+use crate::errands::{answers, blame, forget, judge_leaf, note, offer, signers};
 use crate::hub::Hub;
-use crate::intake::{Intake, Received, Reserved};
+use crate::intake::{Broken, Intake, Received, Reserved};
 use crate::line::Line;
 use crate::queue::Queue;
 use crate::router::SessionNo;
@@ -162,7 +162,12 @@ impl<Q: Queue> Call<Q> {
                         Event::Control(kind)
                     }
                     Ok(None) | Err(FrameFault::Lost(_) | FrameFault::Reset(_)) => return None,
-                    Err(_) => return Some(Close::Protocol),
+                    Err(fault) => {
+                        if let FrameFault::Frame(fault) = fault {
+                            blame(self.admitted.device(), fault.code());
+                        }
+                        return Some(Close::Protocol);
+                    }
                 },
                 stream = self.connection.accept_uni(),
                     if self.session.reads_transfers() && self.tasks.len() < l::SESSION_TASKS_MAX =>
@@ -348,12 +353,15 @@ impl<Q: Queue> Call<Q> {
 
     fn take_in(&mut self, stream: FrameReceiver) {
         let intake = Intake { stream, own: Arc::clone(&self.intake), all: Arc::clone(self.hub.incoming()) };
-        let reports = self.reports.clone();
+        let (device, reports) = (self.admitted.device().clone(), self.reports.clone());
         self.tasks.spawn(async move {
             let report = match intake.receive().await {
                 Ok(Some(received)) => Report::Transfer(Box::new(received)),
                 Ok(None) => return, // given up by the device; it will come again
-                Err(why) => Report::Broken(why),
+                Err(Broken(why, code)) => {
+                    blame(&device, code);
+                    Report::Broken(why)
+                }
             };
             reports.send(report).await.ok(); // the loop is gone: so is the session
         });
@@ -383,6 +391,8 @@ impl<Q: Queue> Call<Q> {
             Action::Refuse(transfer, refusal) => {
                 let id = transfer.facts.message_id;
                 drop(self.release(&id)); // it never reaches the store
+                // Only a device that names another author than itself comes here.
+                tracing::warn!(event = "submission-refused", party = %device.party, device = %device.device, code = refusal.as_str());
                 let answer = hub.refuse_all(&transfer, refusal);
                 self.report_all(answers(id, answer));
             }

@@ -22,6 +22,11 @@ use crate::queue::{Entry, Queue, QueueError};
 /// Pause before a full disk is tried again.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
 
+/// Says in the log how a device broke the protocol: its kind, never what was in the frame.
+pub fn blame(device: &DeviceId, code: &'static str) {
+    tracing::warn!(event = "frame-refused", party = %device.party, device = %device.device, code);
+}
+
 /// An entry as the session knows it.
 pub fn offer(entry: &Entry) -> Offer {
     let large = entry.bytes > l::SEGMENT_BYTES as u64;

@@ -30,6 +30,17 @@ pub struct Received {
     pub reserved: Reserved,
 }
 
+/// The sender broke the protocol: what its connection is closed with, and the stable code for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken(pub Close, pub &'static str);
+
+/// Frames against the header, or out of their order ([P-20]).
+const OUT_OF_ORDER: Broken = Broken(Close::Protocol, "TRANSFER_BROKEN");
+/// Something after `End`.
+const TRAILING: Broken = Broken(Close::Protocol, "TRANSFER_TRAILING");
+/// Slower than the least ([P-35]).
+const TOO_SLOW: Broken = Broken(Close::TooSlow, "TOO_SLOW");
+
 /// One incoming stream.
 #[derive(Debug)]
 pub struct Intake {
@@ -43,15 +54,15 @@ pub struct Intake {
 
 impl Intake {
     /// Reads to the end. None: the sender gave the stream up ([P-38]). The error closes the connection.
-    pub async fn receive(mut self) -> Result<Option<Received>, Close> {
+    pub async fn receive(mut self) -> Result<Option<Received>, Broken> {
         let Some(first) = self.frame().await? else { return Ok(None) };
-        let Kind::Begin(begin) = first else { return Err(Close::Protocol) };
+        let Kind::Begin(begin) = first else { return Err(OUT_OF_ORDER) };
         if begin.relayed.is_some() {
-            return Err(Close::Protocol); // a device proves nothing about acceptance
+            return Err(OUT_OF_ORDER); // a device proves nothing about acceptance
         }
-        let mut joiner = Joiner::begin(begin).map_err(|_| Close::Protocol)?;
+        let mut joiner = Joiner::begin(begin).map_err(|_| OUT_OF_ORDER)?;
         let bytes = held_bytes(&joiner);
-        let kib = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Close::Protocol)?;
+        let kib = u32::try_from(bytes.div_ceil(1024)).map_err(|_| OUT_OF_ORDER)?;
         // One connection cannot take what all share. The semaphores live as long as session and relay.
         let Ok(own) = Arc::clone(&self.own).acquire_many_owned(kib).await else { return Ok(None) };
         let Ok(all) = Arc::clone(&self.all).acquire_many_owned(kib).await else { return Ok(None) };
@@ -60,21 +71,25 @@ impl Intake {
         let whole = async {
             loop {
                 let Some(kind) = self.frame().await? else { return Ok(None) };
-                match joiner.push(kind).map_err(|_| Close::Protocol)? {
+                match joiner.push(kind).map_err(|_| OUT_OF_ORDER)? {
                     Step::More(more) => joiner = more,
-                    Step::Whole(transfer) => return Ok(Some(transfer)),
+                    // The stream is the transfer's own: nothing follows in it.
+                    Step::Whole(transfer) => match self.frame().await? {
+                        None => return Ok(Some(transfer)),
+                        Some(_) => return Err(TRAILING),
+                    },
                 }
             }
         };
-        let transfer = timeout(longest, whole).await.map_err(|_| Close::TooSlow)??;
+        let transfer = timeout(longest, whole).await.map_err(|_| TOO_SLOW)??;
         Ok(transfer.map(|transfer| Received { transfer, reserved: Reserved { _own: own, _all: all } }))
     }
 
-    async fn frame(&mut self) -> Result<Option<Kind>, Close> {
+    async fn frame(&mut self) -> Result<Option<Kind>, Broken> {
         match timeout(Duration::from_millis(SEGMENT_DEADLINE_MS), self.stream.next()).await {
-            Err(_) => Err(Close::TooSlow),
+            Err(_) => Err(TOO_SLOW),
             Ok(Ok(frame)) => Ok(frame),
-            Ok(Err(FrameFault::Frame(_))) => Err(Close::Protocol),
+            Ok(Err(FrameFault::Frame(fault))) => Err(Broken(Close::Protocol, fault.code())),
             Ok(Err(_)) => Ok(None),
         }
     }

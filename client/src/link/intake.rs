@@ -32,7 +32,11 @@ pub(super) async fn receive(
         let Some(kind) = frame(&mut stream).await? else { return Ok(None) };
         match joiner.push(kind).map_err(|_| Close::Protocol)? {
             Step::More(more) => joiner = more,
-            Step::Whole(transfer) => return Ok(Some(transfer)),
+            // The stream is the transfer's own: nothing follows in it.
+            Step::Whole(transfer) => match frame(&mut stream).await? {
+                None => return Ok(Some(transfer)),
+                Some(_) => return Err(Close::Protocol),
+            },
         }
     }
 }
