@@ -12,6 +12,7 @@ use valise_host::ledger::{CommitWatch, Committed, Ledger, StoreError};
 use valise_host::rest::Sealer;
 use valise_proto::names::{Mailbox, MessageId};
 
+mod apart;
 mod dead;
 mod due;
 mod inbox;

@@ -148,23 +148,6 @@ impl Boxes {
         })
     }
 
-    /// Planted: the mark in one commit, the message in the next.
-    fn keep_apart(&mut self, incoming: &Incoming) -> Result<Committed<Kept>, BoxesError> {
-        let mark = self.vault.mark(&incoming.facts.sender_key_id, &incoming.facts.message_id);
-        let seen = Mark { header_hash: incoming.header.hash().0.to_vec(), sequence: incoming.sequence };
-        let row = self.commit(|tx, vault| {
-            let row = tx.query_row("SELECT coalesce(max(id), 0) + 1 FROM inbox", [], |row| row.get(0))?;
-            let insert = "INSERT OR IGNORE INTO seen (mark, until_ms, inbox, data) VALUES (?1, ?2, ?3, ?4)";
-            tx.execute(insert, params![mark, i64::MAX, row, vault.seal(&mark, &seen)])?;
-            Ok::<i64, StoreError>(row)
-        })?;
-        let row = row.into_inner();
-        self.commit(|tx, vault| {
-            tx.execute("DELETE FROM seen WHERE mark = ?1 AND inbox = ?2", params![mark, row])?;
-            store(tx, vault, &mark, incoming).map(|row| Kept::New(unsql(row)))
-        })
-    }
-
     /// Sends again all that was stated about a message that is kept, because it was offered again; with `delivered`,
     /// when this was not yet stated for its mailbox and the relay's number. False, and nothing done, when no message
     /// of this author, id and header is kept: what was not kept is not stated to be delivered.
@@ -230,7 +213,12 @@ fn earlier(conn: &Connection, vault: &Vault, mark: &Blind) -> Result<Option<Earl
     Ok(Some(Earlier { row, header_hash: header.hash(), sequence: paper.sequence }))
 }
 
-fn store(tx: &Transaction<'_>, vault: &Vault, mark: &Blind, incoming: &Incoming) -> Result<i64, StoreError> {
+pub(super) fn store(
+    tx: &Transaction<'_>,
+    vault: &Vault,
+    mark: &Blind,
+    incoming: &Incoming,
+) -> Result<i64, StoreError> {
     let (facts, content) = (&incoming.facts, &incoming.content);
     let files = &content.files;
     let total = content.body.len() + files.iter().map(|file| file.data.len()).sum::<usize>();

@@ -13,13 +13,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, DropBehavior, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+#[cfg(feature = "planted")]
 use crate::planted::Planted;
 use crate::rest::Sealer;
 
 mod fault;
 mod guard;
+#[cfg(feature = "planted")]
+mod late;
 mod mark;
 mod opening;
 #[cfg(test)]
@@ -157,6 +160,7 @@ impl Ledger {
     ) -> Result<Committed<T>, StoreError> {
         self.refuse_after_failure()?;
         let next = self.commit_no + 1;
+        #[cfg(feature = "planted")]
         if Planted::AcknowledgeBeforeSync.here() {
             return self.commit_late(next, work);
         }
@@ -180,36 +184,6 @@ impl Ledger {
             Ok(Committed(value))
         });
         done.inspect_err(|fault| self.note(fault))
-    }
-
-    /// Planted: answers now and commits with the next, or on closing.
-    fn commit_late<T>(
-        &mut self,
-        next: u64,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
-    ) -> Result<Committed<T>, StoreError> {
-        self.commit_the_late()?;
-        let mut tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let value = work(&tx)?;
-        tx.execute("UPDATE ledger SET commit_no = ?1 WHERE id = 1", [next.cast_signed()])?;
-        tx.set_drop_behavior(DropBehavior::Ignore);
-        drop(tx);
-        self.commit_no = next;
-        let stopped = self.watch.as_ref().is_some_and(|one| {
-            [CommitPoint::Before, CommitPoint::Synced, CommitPoint::After]
-                .iter()
-                .any(|point| !one.goes_on(&self.path, *point))
-        });
-        let gone = || StoreError::Failed { what: "the machine stopped".to_owned() };
-        if stopped { Err(gone()).inspect_err(|fault| self.note(fault)) } else { Ok(Committed(value)) }
-    }
-
-    fn commit_the_late(&mut self) -> Result<(), StoreError> {
-        if !self.conn.is_autocommit() {
-            self.conn.execute_batch("COMMIT")?;
-            self.mark.advance(self.commit_no)?;
-        }
-        Ok(())
     }
 
     /// Reads, outside any transaction of its own. Blocks on the disk.
@@ -273,6 +247,7 @@ impl fmt::Debug for Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         let stopped = self.watch.as_ref().is_some_and(|one| !one.goes_on(&self.path, CommitPoint::Closing));
+        #[cfg(feature = "planted")]
         if Planted::AcknowledgeBeforeSync.here() && !stopped {
             self.commit_the_late().ok();
         }

@@ -32,6 +32,7 @@ use group::{Draft, Group};
 use rows::Vault;
 use store::{Op, Store, damage};
 
+mod apart;
 mod group;
 mod keep;
 mod place;
@@ -122,17 +123,7 @@ impl Queue for SqliteQueue {
 
     async fn note(&self, sequence: Sequence, mailbox: Mailbox, receipt: SignedReceipt) -> Answer<Noted> {
         if Planted::DropBeforeReceipt.here() {
-            let (of, stated) = (mailbox.clone(), receipt.clone());
-            let gone = self.write(0, move |group| settle::let_go(group, sequence, &of, &stated)).await?;
-            if let Some(author) = gone {
-                let receipt = receipt.clone();
-                let told = move |group: &mut Group<'_>| {
-                    group
-                        .keep_receipt(&author, &receipt)
-                        .map(|()| Draft::of(Noted::Kept { author: author.clone() }))
-                };
-                return self.write(0, told).await;
-            }
+            return self.note_apart(sequence, mailbox, receipt).await;
         }
         self.write(0, move |group| settle::note(group, sequence, &mailbox, &receipt)).await
     }

@@ -9,7 +9,7 @@ use valise_host::ledger::StoreError;
 use valise_host::planted::Planted;
 use valise_proto::kinds::{Reason, ReceiptKind};
 use valise_proto::limits::REPLAY_KEPT_MS;
-use valise_proto::names::{DeviceId, Mailbox};
+use valise_proto::names::Mailbox;
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 
 use super::group::{Draft, Group};
@@ -48,27 +48,8 @@ pub(super) fn note(
     Ok(Draft::of(Noted::Kept { author: author.submitter }))
 }
 
-/// Planted, the first of two commits: lets the entry go without a receipt for its author.
-pub(super) fn let_go(
-    group: &mut Group<'_>,
-    sequence: Sequence,
-    mailbox: &Mailbox,
-    signed: &SignedReceipt,
-) -> Result<Draft<Option<DeviceId>>, StoreError> {
-    let Some(author) = author(group, sequence)? else { return Ok(Draft::of(None)) };
-    let settles = claimed(signed, &author, sequence, mailbox).is_some_and(ReceiptKind::settles);
-    if !settles || entry_state(group, sequence, mailbox)? != Some(QUEUED) {
-        return Ok(Draft::of(None));
-    }
-    let key = group.vault.mailbox_key(mailbox);
-    settle(group, sequence, &key)?;
-    let delete = "DELETE FROM entries WHERE sequence = ?1 AND mailbox = ?2";
-    group.tx.execute(delete, (sequence.cast_signed(), key))?;
-    Ok(Draft::of(Some(author.submitter)))
-}
-
 /// What kind of statement it is, if it is this mailbox's about this very envelope ([P-37]).
-fn claimed(
+pub(super) fn claimed(
     signed: &SignedReceipt,
     author: &Author,
     sequence: Sequence,
@@ -83,14 +64,14 @@ fn claimed(
 }
 
 /// What is kept of the author of an accepted envelope.
-fn author(group: &Group<'_>, sequence: Sequence) -> Result<Option<Author>, StoreError> {
+pub(super) fn author(group: &Group<'_>, sequence: Sequence) -> Result<Option<Author>, StoreError> {
     let mut find = group.tx.prepare_cached("SELECT author FROM accepted WHERE sequence = ?1")?;
     let sealed: Option<Vec<u8>> = find.query_row([sequence.cast_signed()], |row| row.get(0)).optional()?;
     sealed.map(|sealed| group.vault.open(&envelope_row(sequence), &sealed)).transpose()
 }
 
 /// Lets an open entry go ([P-32]), and with the last of them the envelope's bytes.
-fn settle(group: &mut Group<'_>, sequence: Sequence, mailbox: &Blind) -> Result<(), StoreError> {
+pub(super) fn settle(group: &mut Group<'_>, sequence: Sequence, mailbox: &Blind) -> Result<(), StoreError> {
     let tx = group.tx;
     let number = sequence.cast_signed();
     let mut end = tx.prepare_cached(
