@@ -1,14 +1,15 @@
 //! Sealing at rest: what lies on a disk is unreadable, and cannot be moved between rows, without the key file.
 //!
-//! One 32-byte key file, one derived key per purpose (HKDF-SHA256). This room never touches a file.
+//! One 32-byte key file, one derived key per purpose (HKDF-SHA256). Values are sealed with XChaCha20-Poly1305
+//! (draft-irtf-cfrg-xchacha): HChaCha20 turns key and nonce into a key for once. This room never touches a file.
 
 use std::fmt;
 use std::sync::Arc;
 
-use chacha20poly1305::aead::{Aead, Payload};
-use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
+use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use chacha20::{Key, R20, hchacha};
 use hkdf::Hkdf;
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -73,10 +74,24 @@ fn expand(secret: &[u8; 32], purpose: &[u8], out: &mut [u8]) {
 }
 
 struct Keys {
-    cipher: XChaCha20Poly1305,
+    sealing: Zeroizing<[u8; 32]>,
     blind: Zeroizing<[u8; 32]>,
     check: [u8; BLIND_BYTES],
     entropy: Arc<dyn Entropy>,
+}
+
+impl Keys {
+    /// The key and nonce under which one value is sealed: 16 bytes of the drawn nonce go into the key, 8 remain.
+    fn for_once(&self, nonce: &[u8; NONCE_BYTES]) -> (LessSafeKey, Nonce) {
+        let (first, last) = nonce.split_first_chunk::<16>().expect("invariant: 24 bytes hold 16");
+        let key =
+            Zeroizing::new(<[u8; 32]>::from(hchacha::<R20>(&Key::from(*self.sealing), &(*first).into())));
+        let key =
+            UnboundKey::new(&CHACHA20_POLY1305, key.as_ref()).expect("invariant: 32 bytes are a key for it");
+        let mut rest = [0; NONCE_LEN];
+        rest[NONCE_LEN - last.len()..].copy_from_slice(last);
+        (LessSafeKey::new(key), Nonce::assume_unique_for_key(rest))
+    }
 }
 
 /// Seals and opens rows. Cheap to clone; keys are wiped with the last clone.
@@ -86,27 +101,35 @@ pub struct Sealer(Arc<Keys>);
 impl Sealer {
     /// From the key, with the source of nonces.
     pub fn new(key: &RestKey, entropy: Arc<dyn Entropy>) -> Self {
-        let sealing = key.derive("rows");
-        let cipher = XChaCha20Poly1305::new(&Key::from(*sealing));
-        Self(Arc::new(Keys { cipher, blind: key.derive("lookup"), check: key.check(), entropy }))
+        let (sealing, blind) = (key.derive("rows"), key.derive("lookup"));
+        Self(Arc::new(Keys { sealing, blind, check: key.check(), entropy }))
     }
 
     /// Seals a value for one row of one table; it opens there and nowhere else.
     pub fn seal(&self, table: &'static str, row: &[u8], plaintext: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE_BYTES];
         self.0.entropy.fill(&mut nonce);
-        let payload = Payload { msg: plaintext, aad: &place(table, row) };
-        let sealed = self.0.cipher.encrypt(&XNonce::from(nonce), payload);
-        let sealed = sealed.expect("invariant: a row is far below the cipher's 256 GiB");
-        [&nonce[..], &sealed].concat()
+        let mut sealed = Vec::with_capacity(plaintext.len() + SEAL_OVERHEAD);
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(plaintext);
+        let (key, rest) = self.0.for_once(&nonce);
+        let place = Aad::from(place(table, row));
+        let tag = key.seal_in_place_separate_tag(rest, place, &mut sealed[NONCE_BYTES..]);
+        let tag = tag.expect("invariant: a row is far below the cipher's 256 GiB");
+        sealed.extend_from_slice(tag.as_ref());
+        sealed
     }
 
     /// Opens what [`seal`](Self::seal) made for the same row of the same table.
     pub fn open(&self, table: &'static str, row: &[u8], sealed: &[u8]) -> Result<Vec<u8>, RestError> {
         let fault = RestError { table };
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(fault)?;
-        let payload = Payload { msg: sealed, aad: &place(table, row) };
-        self.0.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| fault)
+        let (key, rest) = self.0.for_once(nonce);
+        let mut opened = sealed.to_vec();
+        let len =
+            key.open_in_place(rest, Aad::from(place(table, row)), &mut opened).map_err(|_| fault)?.len();
+        opened.truncate(len);
+        Ok(opened)
     }
 
     /// A lookup key: equal texts of one table give equal keys, and a stolen disk tells no text (RFC 2104).
@@ -163,6 +186,22 @@ mod tests {
         assert_eq!(sealer.open("queue", b"7", &sealed).unwrap(), b"fr to br");
         for (table, row) in [("queue", &b"8"[..]), ("inbox", b"7"), ("queu", b"e7"), ("queue", b"")] {
             assert_eq!(sealer.open(table, row, &sealed), Err(RestError { table }));
+        }
+    }
+
+    /// Stores that were sealed by the other library open here, and the other way round.
+    #[test]
+    fn it_is_the_same_construction_as_in_another_library() {
+        use chacha20poly1305::aead::{Aead, Payload};
+        use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+        let other = XChaCha20Poly1305::new(&(*key(1).derive("rows")).into());
+        for len in [0, 1, 15, 16, 17, 63, 64, 65, 255, 1250, 65_552] {
+            let text = vec![7; len];
+            let sealed = sealer(1).seal("queue", b"7", &text);
+            let (nonce, rest) = sealed.split_first_chunk::<NONCE_BYTES>().unwrap();
+            let aad = place("queue", b"7");
+            let again = other.encrypt(&XNonce::from(*nonce), Payload { msg: &text, aad: &aad }).unwrap();
+            assert_eq!(again, rest, "{len}");
         }
     }
 
