@@ -53,6 +53,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 struct Run {
     /// Messages a second: received, and acknowledged to their author.
     rate: f64,
+    /// Submissions acknowledged as durable, a second.
+    accepted: f64,
     /// From submission to acceptance, milliseconds.
     p50: f64,
     p99: f64,
@@ -126,6 +128,7 @@ fn shown(relays: &[Run], yards: &[Run], scene: &Scene) -> String {
     };
     let rows = [
         row("messages/s, received and acknowledged", 0, |run| run.rate),
+        row("submissions accepted/s", 0, |run| run.accepted),
         row("acceptance p50, ms", 2, |run| run.p50),
         row("acceptance p99, ms", 2, |run| run.p99),
         row("server CPU s per 1,000 messages", 3, |run| run.server_cpu),
@@ -304,6 +307,7 @@ impl Outcome {
         let rate = self.window.settled as f64 / seconds;
         Run {
             rate,
+            accepted: self.window.accepted as f64 / seconds,
             p50: self.waits_ms.0,
             p99: self.waits_ms.1,
             server_cpu: self.used.server / thousands,
