@@ -11,6 +11,7 @@ pub mod admin;
 pub mod admission;
 pub mod config;
 pub mod connection;
+pub mod counts;
 pub mod delivery;
 pub mod errands;
 pub mod fault;

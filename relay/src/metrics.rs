@@ -1,120 +1,14 @@
 //! What the relay counts while it works. Labels are words of closed sets, so their number is known and none can be a
 //! name, an id or a pair of parties. Counting never waits and never decides anything.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use valise_proto::kinds::ReceiptKind;
 use valise_proto::refusal::Refusal;
 use valise_proto::session::Close;
 
+use crate::counts::{Counter, Tally, Word};
 use crate::queue::QueueError;
 
 pub mod text;
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// One more.
-    pub fn one(&self) {
-        self.add(1);
-    }
-
-    /// So many more.
-    pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// How many.
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// A closed set of words that may stand in a label.
-pub trait Word: Copy + PartialEq + 'static {
-    /// All of them.
-    const ALL: &'static [Self];
-    /// As it is written.
-    fn word(self) -> &'static str;
-}
-
-/// A counter for each word of a set.
-#[derive(Debug)]
-pub struct Tally<W>(Vec<(W, Counter)>);
-
-impl<W: Word> Default for Tally<W> {
-    fn default() -> Self {
-        Self(W::ALL.iter().map(|word| (*word, Counter::default())).collect())
-    }
-}
-
-impl<W: Word> Tally<W> {
-    /// The counter of one word.
-    pub fn of(&self, word: W) -> &Counter {
-        let found = self.0.iter().find(|(known, _)| *known == word);
-        &found.expect("invariant: a set lists each of its words").1
-    }
-
-    fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.0.iter().map(|(word, counter)| (word.word(), counter.count()))
-    }
-}
-
-/// How often a measure fell below each of some bounds.
-#[derive(Debug)]
-pub struct Histogram {
-    /// Upper bounds, ascending; what is above the last is in `all` alone.
-    bounds: &'static [u64],
-    below: Vec<Counter>,
-    all: Counter,
-    sum: Counter,
-}
-
-impl Histogram {
-    fn new(bounds: &'static [u64]) -> Self {
-        let below = bounds.iter().map(|_| Counter::default()).collect();
-        Self { bounds, below, all: Counter::default(), sum: Counter::default() }
-    }
-
-    fn note(&self, measure: u64) {
-        if let Some(at) = self.bounds.iter().position(|bound| measure <= *bound) {
-            self.below[at].one();
-        }
-        self.sum.add(measure);
-        self.all.one();
-    }
-}
-
-/// Bounds of a commit's time, microseconds: from a fast disk to one in trouble.
-const COMMIT_MICROS: &[u64] = &[
-    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
-    5_000_000, 10_000_000,
-];
-/// Bounds of a commit's size, operations.
-const COMMIT_OPERATIONS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096];
-
-/// What a queue's commits took.
-#[derive(Debug)]
-pub struct Commits {
-    operations: Histogram,
-    micros: Histogram,
-}
-
-impl Default for Commits {
-    fn default() -> Self {
-        Self { operations: Histogram::new(COMMIT_OPERATIONS), micros: Histogram::new(COMMIT_MICROS) }
-    }
-}
-
-impl Commits {
-    /// A group of so many operations was committed, in this time.
-    pub fn note(&self, operations: usize, took: std::time::Duration) {
-        self.operations.note(operations as u64);
-        self.micros.note(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
-    }
-}
 
 impl Word for Refusal {
     const ALL: &'static [Self] = Self::ALL;
@@ -253,6 +147,7 @@ pub struct Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counts::Histogram;
 
     #[test]
     fn every_close_for_papers_has_a_counter() {

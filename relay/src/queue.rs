@@ -14,7 +14,7 @@ use valise_proto::receipt::{Receipt, SignedReceipt};
 use valise_proto::signing::KeyId;
 use valise_proto::wire;
 
-use crate::metrics::Commits;
+use crate::counts::Commits;
 
 #[cfg(test)]
 mod conformance;

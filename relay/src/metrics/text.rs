@@ -7,7 +7,8 @@ use std::fmt::Write;
 
 use valise_certs::crl::CrlState;
 
-use super::{Commits, Counter, Histogram, Metrics, Tally, Word};
+use super::Metrics;
+use crate::counts::{Commits, Counter, Histogram, Tally, Word};
 use crate::health::{Colour, Sight};
 use crate::queue::Queue;
 

@@ -27,7 +27,7 @@ use super::{
     Answer, Depth, Ended, Entry, LateWraps, Noted, Outgoing, Outlook, Placed, Queue, QueueError, Sequence,
     Stamp, Submission, Wrapped,
 };
-use crate::metrics::Commits;
+use crate::counts::Commits;
 use group::{Draft, Group};
 use rows::Vault;
 use store::{Op, Store, damage};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, yield_now};
 use tokio_util::sync::CancellationToken;
@@ -57,13 +57,7 @@ impl Running {
         self.life.end();
         self.gone.cancel();
         self.main.abort();
-        let mut turns = 0;
-        while held() || !self.life.is_over() || !self.main.is_finished() {
-            ensure!(turns < TURNS_MAX, "something of a killed program runs on: a task has no owner");
-            turns += 1;
-            yield_now().await;
-        }
-        Ok(())
+        until(|| !held() && self.life.is_over() && self.main.is_finished()).await
     }
 
     /// Asks it to stop and waits until it has.
@@ -72,8 +66,21 @@ impl Running {
         let ended = self.main.await.context("a program that was asked to stop panicked")?;
         self.gone.cancel();
         self.life.end();
+        // A process that ends takes its socket with it, whatever its endpoint still wanted to say.
+        until(|| self.life.is_over()).await?;
         ended.map_err(|why| anyhow!("a program that was asked to stop failed: {why}"))
     }
+}
+
+/// Lets others run until it is so.
+async fn until(so: impl Fn() -> bool) -> Result<()> {
+    for _ in 0..TURNS_MAX {
+        if so() {
+            return Ok(());
+        }
+        yield_now().await;
+    }
+    bail!("something of a program that is gone runs on: a task has no owner")
 }
 
 /// The relay of a run.

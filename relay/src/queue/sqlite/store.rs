@@ -15,7 +15,7 @@ use valise_host::rest::Sealer;
 use super::group::{Draft, Group, Operation, Signed};
 use super::rows::Vault;
 use super::schema::SCHEMA;
-use crate::metrics::Commits;
+use crate::counts::Commits;
 use crate::queue::{Answer, Depth, QueueError, Stamp};
 
 /// Statements kept prepared: all there are, and room.
