@@ -203,6 +203,7 @@ impl From<webpki::Error> for PaperFault {
             | E::InvalidSignatureForPublicKey
             | E::MaximumPathDepthExceeded
             | E::PathLenConstraintViolated
+            | E::CaUsedAsEndEntity
             | E::EndEntityUsedAsCa => Self::UnknownIssuer,
             other => Self::BadCert(other.to_string()),
         }
@@ -230,6 +231,10 @@ impl From<&rustls::Error> for PaperFault {
             C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
                 Self::WrongUsage("the TLS library finds another purpose on it".into())
             }
+            C::Other(inner) => match inner.0.downcast_ref::<webpki::Error>() {
+                Some(error) => Self::from(error.clone()),
+                None => Self::BadCert(error.to_string()),
+            },
             other => Self::BadCert(other.to_string()),
         }
     }

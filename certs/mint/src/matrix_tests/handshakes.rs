@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use rustls::{ClientConfig, ClientConnection, NamedGroup, ServerConfig, ServerConnection};
+use rustls::{AlertDescription, ClientConfig, ClientConnection, NamedGroup, ServerConfig, ServerConnection};
 use valise_certs::PaperFault;
+use valise_certs::leaf::Usage;
 use valise_certs::tls::{TlsPapers, client_config, provider, relay_name, server_config, time_from};
 use valise_proto::kinds::PartyKind;
 use valise_proto::limits::ALPN;
@@ -71,9 +72,23 @@ impl World {
 
     /// The code of the refusal of a client by the relay.
     fn refusal_of(&self, papers: &Papers) -> &'static str {
-        let error = Talk::new(self.client(papers), self.server(&self.hub_tls()), self).run().unwrap_err();
-        PaperFault::from(&error).code()
+        self.refusal_of_shown(&tls(papers))
     }
+
+    fn refusal_of_shown(&self, papers: &TlsPapers) -> &'static str {
+        let client = client_config(papers, &self.trust(), time_from(|| NOW_MS)).unwrap();
+        let error = Talk::new(client, self.server(&self.hub_tls()), self).run().unwrap_err();
+        let code = PaperFault::from(&error).code();
+        assert_eq!(told_by(&error), Some(code), "{error}");
+        code
+    }
+}
+
+/// The code of a refusal when only its alert and its sentence are left of it, as QUIC hands it on.
+fn told_by(error: &rustls::Error) -> Option<&'static str> {
+    let rustls::Error::InvalidCertificate(why) = error else { panic!("{error} is about no certificate") };
+    let alert = AlertDescription::from(why.clone());
+    PaperFault::code_of_refusal(u8::from(alert), &error.to_string())
 }
 
 #[test]
@@ -129,6 +144,18 @@ fn the_library_refuses_what_it_can_tell() {
         world.mint.device_tls(&fr, PartyKind::Bureau, &device("fr", "gw1")).unwrap()
     };
     assert_eq!(world.refusal_of(&stranger), "UNKNOWN_ISSUER");
+    let early = world.mint.at(NOW_MS + 2 * crate::mint::BACKDATE_MS);
+    let early = early.device_tls(&world.fr, PartyKind::Bureau, &device("fr", "gw1")).unwrap();
+    assert_eq!(world.refusal_of(&early), "CERT_NOT_YET_VALID");
+    let signing = world.gw1_signing();
+    assert_eq!(world.refusal_of(&signing), "WRONG_USAGE");
+    let posing = {
+        let de = super::world::gateway("de");
+        let request = world.mint.request(&de, Usage::ClientAuth, crate::mint::TLS_LIFE_MS);
+        world.mint.leaf(&world.fr, &request).unwrap()
+    };
+    assert_eq!(world.refusal_of(&posing), "NAME_NOT_ALLOWED");
+    assert_eq!(world.refusal_of_shown(&self_signed(&world)), "UNKNOWN_ISSUER");
     let listed = [Revoked { serial: papers.serial.clone(), since_ms: NOW_MS }];
     let list = world.list(&world.fr, 2, &listed);
     world.publish("fr", list);
@@ -138,6 +165,12 @@ fn the_library_refuses_what_it_can_tell() {
     assert_eq!(world.refusal_of(&expired), "CERT_EXPIRED");
     world.crls.retain(|(file, _)| !file.starts_with("fr"));
     assert_eq!(world.refusal_of(&papers), "REVOCATION_UNKNOWN");
+}
+
+/// A root of its own, shown in place of a leaf and of its issuer.
+fn self_signed(world: &World) -> TlsPapers {
+    let root = world.mint.root(1).unwrap();
+    TlsPapers::new(root.papers().cert_pem().repeat(2).as_bytes(), &root.papers().key.pkcs8()).unwrap()
 }
 
 #[test]
@@ -150,7 +183,8 @@ fn a_client_refuses_a_revoked_or_foreign_relay() {
         world.publish("relay.hub-2", list);
         world.mint.relay_tls(&hub2, &relay("hub-2")).unwrap()
     };
-    Talk::new(world.client(&world.gw1()), world.server(&other), &world).run().unwrap_err();
+    let error = Talk::new(world.client(&world.gw1()), world.server(&other), &world).run().unwrap_err();
+    assert_eq!(told_by(&error), Some("RELAY_NOT_TRUSTED"));
     let listed = [Revoked { serial: hub.serial.clone(), since_ms: NOW_MS }];
     let list = world.list(&world.hub, 2, &listed);
     world.publish("relay.hub-1", list);
