@@ -3,7 +3,7 @@
 //! Rooms: [`run`] plays operations and judges · [`ops`] what can happen, drawn, printed, shrunk · [`world`] a run under way · [`node`] its
 //! programs · [`machine`] what each is given · [`federation`] their papers · [`operator`] their people · [`net`] and
 //! [`link`] what carries · [`trace`] what was carried · [`model`] and [`judge`] what must come of it · [`forgery`] and [`damage`] what
-//! must not · [`mod@story`] what happened · [`campaign`] many runs · [`chance`].
+//! must not · [`hostile`] a relay whose operator is · [`mod@story`] what happened · [`campaign`] many runs · [`chance`].
 //!
 //! The same seed gives the same trace of datagrams, in this process and in any other: all chance is handed in, time stands still while
 //! anything can run, `select!` is biased, and no thread runs inside.
@@ -13,6 +13,7 @@ pub mod chance;
 pub mod damage;
 pub mod federation;
 pub mod forgery;
+pub mod hostile;
 pub mod judge;
 pub mod link;
 pub mod machine;
