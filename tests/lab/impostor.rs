@@ -8,24 +8,21 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, TokioRuntime};
-use valise_certs::profile::Entity;
 use valise_certs::tls::{TlsPapers, client_config, provider, read_chain, relay_name, time_from};
 use valise_host::framing::{CONTROL_PRIORITY, FrameReceiver, FrameSender};
 use valise_host::keyfile::load_private_key;
 use valise_host::transport::{LinkProfile, device_transport};
 use valise_mint::layout as at;
-use valise_mint::mint::TLS_LIFE_MS;
-use valise_mint::papers::Papers;
 use valise_proto::limits::{ALPN, VERSION};
-use valise_proto::names::{DeviceId, DeviceName, PartyName};
 use valise_proto::session::Close;
 use valise_proto::wire::{self, frame::Kind};
 
+use crate::caller::{Ending, end};
 use crate::lab::Lab;
-use crate::papers::{device, mint, now_ms, party_ca, relay_id, trust};
+use crate::papers::{now_ms, relay_id, trust};
 
 /// A refusal comes within this: two round trips and a judgement.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// TLS alerts are QUIC transport errors from here on (RFC 9001, 4.8).
 const CRYPTO_ERROR: u64 = 0x100;
 
@@ -47,6 +44,8 @@ pub enum Answer {
     Alert(u8),
     /// The relay closed with a reason of its own.
     Closed(Close),
+    /// The relay let the connection go and gave no reason: the caller had ended the conversation.
+    LetGo,
 }
 
 /// Papers of a device of the lab as they lie on its disk: those of the real daemon.
@@ -54,37 +53,6 @@ pub fn genuine(lab: &Lab, party: &str) -> Result<TlsPapers> {
     let keys = lab.party(party).dir().join(at::KEYS_DIR);
     let chain = std::fs::read(keys.join("tls.pem")).context("cannot read tls.pem")?;
     Ok(TlsPapers::new(&chain, &load_private_key(&keys.join("tls.key"))?)?)
-}
-
-/// The relay's own papers, used to call.
-pub fn stolen_from_the_relay(lab: &mut Lab) -> Result<TlsPapers> {
-    let keys = lab.relay().dir().join(at::KEYS_DIR);
-    let chain = std::fs::read(keys.join("tls.pem")).context("cannot read tls.pem")?;
-    Ok(TlsPapers::new(&chain, &load_private_key(&keys.join("tls.key"))?)?)
-}
-
-/// Papers that say what a party's device says, from a root that nobody here pinned. Of generation 1, that root and
-/// its CA are called like ours.
-pub fn foreign(lab: &Lab, party: &str, generation: u32) -> Result<TlsPapers> {
-    let (mint, (kind, id)) = (mint(lab)?, device(lab, party)?);
-    let ca = mint.party_ca(&mint.root(generation)?, kind, &id.party, generation)?;
-    tls(&mint.device_tls(&ca, kind, &id)?)
-}
-
-/// A leaf of one party's true CA whose URI names another party: what a bureau that lies would issue.
-pub fn posing(lab: &Lab, party: &str, as_party: &str) -> Result<TlsPapers> {
-    let (mint, (kind, id)) = (mint(lab)?, device(lab, party)?);
-    let own = Entity::Device { kind, device: id };
-    let posed = DeviceId { party: PartyName::new(as_party)?, device: DeviceName::new("gw1")? };
-    let posed = Entity::Device { kind, device: posed };
-    // The DNS name stays its own: name constraints on its CA would betray any other to the TLS library.
-    let mut request = mint.request(&own, valise_certs::leaf::Usage::ClientAuth, TLS_LIFE_MS);
-    request.uris = vec![posed.uri(mint.domain())];
-    tls(&mint.leaf(&party_ca(lab, party)?, &request)?)
-}
-
-fn tls(papers: &Papers) -> Result<TlsPapers> {
-    Ok(TlsPapers::new(papers.chain_pem().as_bytes(), &papers.key.pkcs8())?)
 }
 
 /// Calls the lab's relay, greets as a party's device would, and reports the answer.
@@ -111,6 +79,11 @@ pub fn call_with(lab: &mut Lab, shown: Shown, party: &str, signer: &str) -> Resu
 
 /// Sends bytes of its own on a control stream, with genuine papers and after no greeting; how the relay closed.
 pub fn speak(lab: &mut Lab, party: &str, bytes: &[u8]) -> Result<Answer> {
+    speak_and_end(lab, party, bytes, Ending::Open)
+}
+
+/// The same, and ends the stream.
+pub fn speak_and_end(lab: &mut Lab, party: &str, bytes: &[u8], ending: Ending) -> Result<Answer> {
     let shown = Shown::Papers(genuine(lab, party)?, ALPN);
     let (to, name, tls) = way(lab, &shown)?;
     runtime()?.block_on(async {
@@ -119,6 +92,7 @@ pub fn speak(lab: &mut Lab, party: &str, bytes: &[u8]) -> Result<Answer> {
             endpoint.connect_with(tls, to, &name)?.await.context("genuine papers are refused")?;
         let (mut send, _recv) = connection.open_bi().await?;
         send.write_all(bytes).await.ok(); // the relay may close before all of it is out
+        let _held = end(send, ending);
         let closed = tokio::time::timeout(ANSWER_LIMIT, connection.closed()).await;
         answer_of(&closed.context("the relay did not close on what it cannot read")?)
     })
@@ -144,7 +118,7 @@ pub(crate) fn greeting(lab: &Lab, party: &str, signer: &str) -> Result<[Kind; 2]
     Ok([Kind::Hello(hello(lab, party)?), Kind::SigningLeaf(signing_leaf(lab, signer)?)])
 }
 
-async fn greet(connection: &Connection, greeting: [Kind; 2]) -> Result<Answer> {
+pub(crate) async fn greet(connection: &Connection, greeting: [Kind; 2]) -> Result<Answer> {
     // With TLS 1.3 the caller is done before the relay has judged the caller's papers: a refusal comes here.
     let conversed = async {
         let (send, recv) = connection.open_bi().await.ok()?;
@@ -163,10 +137,13 @@ async fn greet(connection: &Connection, greeting: [Kind; 2]) -> Result<Answer> {
     }
 }
 
-fn answer_of(error: &ConnectionError) -> Result<Answer> {
+pub(crate) fn answer_of(error: &ConnectionError) -> Result<Answer> {
     match error {
         ConnectionError::ApplicationClosed(close) => {
             let code = close.error_code.into_inner();
+            if code == 0 {
+                return Ok(Answer::LetGo);
+            }
             Ok(Answer::Closed(Close::from_code(code).with_context(|| format!("close code {code:#x}"))?))
         }
         ConnectionError::ConnectionClosed(close) => {

@@ -12,6 +12,7 @@ use valise_certs::tls::read_chain;
 use valise_host::clock::{Clock, SystemClock};
 use valise_host::entropy::OsEntropy;
 use valise_host::keyfile::load_private_key;
+use valise_mint::crl::{LAB_CRL_LIFE_MS, Revoked};
 use valise_mint::layout as at;
 use valise_mint::mint::Mint;
 use valise_mint::papers::Authority;
@@ -54,6 +55,11 @@ pub fn party_ca(lab: &Lab, party: &str) -> Result<Authority> {
     authority(&lab.party(party).dir().join(at::CA_DIR), "ca")
 }
 
+/// The CA of the lab's relay.
+pub fn relay_ca(lab: &mut Lab) -> Result<Authority> {
+    authority(&lab.relay().dir().join(at::CA_DIR), "ca")
+}
+
 fn authority(dir: &Path, name: &str) -> Result<Authority> {
     let chain = fs::read_to_string(dir.join(format!("{name}.pem")));
     let chain = chain.with_context(|| format!("cannot read {name}.pem in {}", dir.display()))?;
@@ -93,6 +99,12 @@ pub fn write_agreements(lab: &Lab, agreements: &str) -> Result<()> {
     let rules = compile_agreements(agreements, |name| parties.contains_key(name))?;
     let bytes = signed_roster(lab, |roster| roster.agreements = rules)?;
     fs::write(lab.dir().join(at::ROSTER_FILE), bytes).context("cannot write the roster")
+}
+
+/// Puts a revocation list of any CA in its place, under a name of choice: all lists of the directory are read.
+pub fn write_list_of(lab: &Lab, name: &str, ca: &Authority, number: u64, revoked: &[Revoked]) -> Result<()> {
+    let list = mint(lab)?.crl(ca, number, revoked, LAB_CRL_LIFE_MS)?;
+    fs::write(lab.dir().join(at::CRL_DIR).join(format!("{name}.crl")), list).context("cannot write the list")
 }
 
 /// Puts a revocation list of a party's CA in its place; with `life_ms` of zero it is late already.

@@ -9,7 +9,8 @@ use valise_host::entropy::{Entropy, SeededEntropy};
 use valise_proto::kinds::ReceiptKind;
 use valise_proto::limits::ALPN;
 
-use crate::impostor::{Answer, Shown, call, foreign};
+use crate::forged::foreign;
+use crate::impostor::{Answer, Shown, call};
 use crate::interrupt;
 use crate::lab::Lab;
 use crate::party::id_of;
