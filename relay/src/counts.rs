@@ -108,3 +108,16 @@ impl Commits {
         self.micros.note(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measure_counts_below_its_bound_and_above_the_last_in_the_whole_alone() {
+        let histogram = Histogram::new(&[1, 4]);
+        [0, 1, 2, 9].into_iter().for_each(|measure| histogram.note(measure));
+        let below: Vec<_> = histogram.below.iter().map(Counter::count).collect();
+        assert_eq!((below, histogram.all.count(), histogram.sum.count()), (vec![2, 1], 4, 12));
+    }
+}

@@ -147,7 +147,6 @@ pub struct Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counts::Histogram;
 
     #[test]
     fn every_close_for_papers_has_a_counter() {
@@ -168,13 +167,5 @@ mod tests {
         }
         assert_eq!(words::<Refusal>() + words::<ReceiptKind>() + words::<Trouble>(), 10 + 7 + 3);
         assert_eq!(words::<Close>() + words::<Turned>(), 11 + 8);
-    }
-
-    #[test]
-    fn a_measure_counts_below_its_bound_and_above_the_last_in_the_whole_alone() {
-        let histogram = Histogram::new(&[1, 4]);
-        [0, 1, 2, 9].into_iter().for_each(|measure| histogram.note(measure));
-        let below: Vec<_> = histogram.below.iter().map(Counter::count).collect();
-        assert_eq!((below, histogram.all.count(), histogram.sum.count()), (vec![2, 1], 4, 12));
     }
 }
