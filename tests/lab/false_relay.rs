@@ -1,6 +1,7 @@
 //! Who answers at the relay's address in its place: accepts every caller, with papers of any kind, and keeps count of
 //! whatever it is told. Never answers a word.
 
+use std::net::UdpSocket;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +14,7 @@ use valise_proto::session::Close;
 
 use crate::lab::Lab;
 use crate::papers::{now_ms, trust};
+use crate::until::{PATIENCE, until};
 
 /// What it heard.
 #[derive(Debug, Default)]
@@ -38,7 +40,9 @@ impl FalseRelay {
         let config = ServerConfig::with_crypto(Arc::new(tls));
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let heard = Arc::new(Heard::default());
-        let socket = std::net::UdpSocket::bind(lab.relay().listen()).context("the address is taken")?;
+        let at = lab.relay().listen();
+        // Whoever answered there before is gone when the last of its tasks is.
+        let socket = until("the relay's address is free", PATIENCE, || Ok(UdpSocket::bind(at).ok()))?;
         let endpoint = {
             let _inside = runtime.enter();
             Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))?
