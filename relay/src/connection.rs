@@ -24,7 +24,7 @@ use valise_proto::wire::{self, frame::Kind};
 
 use crate::admission::{admit, close, close_for};
 use crate::delivery::{Sent, deliver};
-use crate::errands::{answers, blame, forget, judge_leaf, note, offer, signers};
+use crate::errands::{answers, blame, forget, judge_leaf, note, pull, signers};
 use crate::hub::Hub;
 use crate::intake::{Broken, Intake, Received, Reserved};
 use crate::line::Line;
@@ -394,7 +394,7 @@ impl<Q: Queue> Call<Q> {
                 // Only a device that names another author than itself comes here.
                 tracing::warn!(event = "submission-refused", party = %device.party, device = %device.device, code = refusal.as_str());
                 let answer = hub.refuse_all(&transfer, refusal);
-                self.report_all(answers(id, answer));
+                self.beside_all(std::future::ready(answers(id, answer)));
             }
             Action::AddWraps(id, wraps) => self.add_wraps(id, wraps),
             Action::Note(receipts) => self.beside(async move { Some(note(hub, device, receipts).await) }),
@@ -402,7 +402,11 @@ impl<Q: Queue> Call<Q> {
             Action::KeepBundle(bundle) => {
                 let reports = self.reports.clone();
                 self.tasks.spawn(async move {
-                    let report = match hub.keep_bundle(&device, *bundle).await {
+                    // What is committed wakes who waits for it even when this session is gone.
+                    let own = Arc::clone(&hub);
+                    let kept = hub.run_on(async move { own.keep_bundle(&device, *bundle).await }).await;
+                    let Ok(Some(kept)) = kept else { return };
+                    let report = match kept {
                         Ok((mailbox, newest)) => Report::Event(Event::BundleKept(mailbox, newest)),
                         Err(why) => Report::Broken(why),
                     };
@@ -417,11 +421,7 @@ impl<Q: Queue> Call<Q> {
                 hub.take_roster(&roster);
                 None
             }),
-            Action::Pull { mailbox, skip, max } => self.beside(async move {
-                let next = hub.queue().next(mailbox.clone(), skip, max, hub.now_ms()).await;
-                let entries = hub.noted(next).unwrap_or_default();
-                Some(Event::Offers(mailbox, entries.iter().map(offer).collect()))
-            }),
+            Action::Pull { mailbox, skip, max } => self.beside_all(pull(hub, mailbox, skip, max)),
             Action::PullReceipts { skip, max } => self.beside(async move {
                 let receipts = hub.queue().receipts(device, skip, max).await;
                 Some(Event::Receipts(hub.noted(receipts).unwrap_or_default()))
@@ -431,10 +431,11 @@ impl<Q: Queue> Call<Q> {
         }
     }
 
-    fn report_all(&mut self, events: Vec<Event>) {
+    /// The same, with all the events that come of it.
+    fn beside_all(&mut self, work: impl Future<Output = Vec<Event>> + Send + 'static) {
         let reports = self.reports.clone();
         self.tasks.spawn(async move {
-            for event in events {
+            for event in work.await {
                 reports.send(Report::Event(event)).await.ok(); // the loop is gone: so is the session
             }
         });
@@ -458,13 +459,13 @@ impl<Q: Queue> Call<Q> {
     }
 
     fn add_wraps(&mut self, id: MessageId, wraps: Vec<(Mailbox, wire::KeyWrap)>) {
-        let (hub, reports) = (Arc::clone(&self.hub), self.reports.clone());
+        let hub = Arc::clone(&self.hub);
         let device = self.admitted.device().clone();
-        self.tasks.spawn(async move {
-            let answer = hub.add_wraps(device, id, wraps).await;
-            for event in answers(id, answer) {
-                reports.send(Report::Event(event)).await.ok(); // as above
-            }
+        self.beside_all(async move {
+            // As for a submission: what is committed wakes its recipients.
+            let own = Arc::clone(&hub);
+            let added = hub.run_on(async move { own.add_wraps(device, id, wraps).await }).await;
+            added.ok().flatten().map(|answer| answers(id, answer)).unwrap_or_default()
         });
     }
 

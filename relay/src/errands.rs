@@ -1,5 +1,6 @@
 //! Errands of a session: what runs beside its loop against hub and queue, and the events that come of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::time::sleep;
 use valise_certs::signer::verify_signer;
 use valise_proto::kinds::Precedence;
 use valise_proto::limits as l;
-use valise_proto::names::{DeviceId, MessageId};
+use valise_proto::names::{DeviceId, Mailbox, MessageId};
 use valise_proto::receipt::SignedReceipt;
 use valise_proto::session::relay::{Event, Offer};
 use valise_proto::session::{Close, ReceiptId};
@@ -19,7 +20,7 @@ use valise_proto::wire::{self, frame::Kind};
 use crate::hub::{Answer, Hub};
 use crate::queue::{Entry, Queue, QueueError};
 
-/// Pause before a full disk is tried again.
+/// Pause before a full disk, or a queue that could not answer, is tried again.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Says in the log how a device broke the protocol: its kind, never what was in the frame.
@@ -28,10 +29,27 @@ pub fn blame(device: &DeviceId, code: &'static str) {
 }
 
 /// An entry as the session knows it.
-pub fn offer(entry: &Entry) -> Offer {
+fn offer(entry: &Entry) -> Offer {
     let large = entry.bytes > l::SEGMENT_BYTES as u64;
     let bulk = large || entry.precedence < Precedence::Immediate;
     Offer { sequence: entry.sequence, bulk }
+}
+
+/// What the queue offers a mailbox. One that cannot answer has not said that it holds nothing: it is asked again.
+pub async fn pull<Q: Queue>(
+    hub: Arc<Hub<Q>>,
+    mailbox: Mailbox,
+    skip: BTreeSet<u64>,
+    max: usize,
+) -> Vec<Event> {
+    let next = hub.queue().next(mailbox.clone(), skip, max, hub.now_ms()).await;
+    match hub.noted(next) {
+        Ok(entries) => vec![Event::Offers(mailbox, entries.iter().map(offer).collect())],
+        Err(_) => {
+            sleep(FULL_PAUSE).await;
+            vec![Event::Offers(mailbox, Vec::new()), Event::Wake]
+        }
+    }
 }
 
 /// The events an answer becomes: refused recipients first, so that the author knows them before the acceptance
@@ -51,7 +69,7 @@ pub fn answers(id: MessageId, answer: Answer) -> Vec<Event> {
 }
 
 /// The signing certificate must be the device's own; it is kept, to travel ahead of what it signed ([P-16]).
-pub async fn judge_leaf<Q: Queue>(hub: &Hub<Q>, device: &DeviceId, leaf: wire::SigningLeaf) -> Event {
+pub async fn judge_leaf<Q: Queue>(hub: &Arc<Hub<Q>>, device: &DeviceId, leaf: wire::SigningLeaf) -> Event {
     let signer = match verify_signer(&leaf.leaf, &leaf.issuer, &hub.trust(), hub.now_ms()) {
         Ok(signer) if signer.device() == Some(device) => signer,
         Ok(_) => return Event::LeafJudged(None),
@@ -60,9 +78,10 @@ pub async fn judge_leaf<Q: Queue>(hub: &Hub<Q>, device: &DeviceId, leaf: wire::S
             return Event::LeafJudged(None);
         }
     };
-    match hub.keep_leaf(signer.key_id(), leaf).await {
-        Ok(()) => Event::LeafJudged(Some(signer.key_id())),
-        Err(_) => Event::Close(Close::OurFault),
+    let (own, key) = (Arc::clone(hub), signer.key_id());
+    match hub.run_on(async move { own.keep_leaf(key, leaf).await }).await {
+        Ok(Some(Ok(()))) => Event::LeafJudged(Some(key)),
+        Ok(None | Some(Err(_))) | Err(_) => Event::Close(Close::OurFault),
     }
 }
 

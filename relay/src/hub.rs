@@ -361,8 +361,12 @@ impl<Q: Queue> Hub<Q> {
             return Err(Close::BadIdentity);
         }
         let held = self.noted(self.queue.bundle(claim.mailbox.clone()).await).map_err(|_| Close::OurFault)?;
-        if held.is_some_and(|(held, _)| held >= claim.batch_no) {
-            return Ok((claim.mailbox, claim.batch_no)); // nothing new: nobody is woken
+        if let Some((held, _)) = held.filter(|(held, _)| *held >= claim.batch_no) {
+            if held == claim.batch_no {
+                // Told again: the session that brought it may have ended before anybody was woken. Who has it gets nothing.
+                self.route(Event::BundlePublished(claim.mailbox.clone()));
+            }
+            return Ok((claim.mailbox, claim.batch_no));
         }
         let kept = self.queue.keep_bundle(claim.mailbox.clone(), claim.batch_no, bundle).await;
         let newest = self.noted(kept).map_err(|_| Close::OurFault)?;

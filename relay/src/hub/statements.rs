@@ -58,6 +58,12 @@ impl Signers {
         Arc::clone(held.entry(key).or_insert(signer))
     }
 
+    /// Keeps what the queue holds now, over what was read before.
+    fn replace(&self, key: KeyId, signer: Arc<Signer>) {
+        locked(&self.0).remove(&key);
+        self.remember(key, signer);
+    }
+
     fn forget(&self, key: &KeyId) {
         locked(&self.0).remove(key);
     }
@@ -66,8 +72,11 @@ impl Signers {
 impl<Q: Queue> Hub<Q> {
     /// Keeps the certificate of a signing key.
     pub async fn keep_leaf(&self, key: KeyId, leaf: wire::SigningLeaf) -> Result<(), QueueError> {
-        let kept = self.noted(self.queue.keep_leaf(key, leaf).await);
-        self.signers.forget(&key);
+        let kept = self.noted(self.queue.keep_leaf(key, leaf.clone()).await);
+        match kept {
+            Ok(()) => self.signers.replace(key, Arc::new(Signer::read(leaf))),
+            Err(_) => self.signers.forget(&key),
+        }
         kept
     }
 
