@@ -32,13 +32,25 @@ const LEAVE_WAIT: Duration = Duration::from_secs(5);
 /// After the sessions have left: for the last close frames to go out.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
+/// For the store to fold its log in, 32 MiB and more, on a disk in trouble.
+const STORE_WAIT: Duration = Duration::from_secs(10);
+
+/// How a relay left its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// Its log is folded in and gone.
+    Whole,
+    /// Its log is still there: the next start reads it.
+    LogLeft,
+}
+
 /// A relay that is bound and not yet serving.
 pub struct Relay {
     hub: Arc<Hub<SqliteQueue>>,
     endpoint: Endpoint,
     doors: Doors,
     // What sessions left running ends with the relay.
-    _errands: DropGuard,
+    errands: DropGuard,
 }
 
 impl Relay {
@@ -65,7 +77,7 @@ impl Relay {
             connections: config.limits.connections as usize,
             unproven: config.limits.unproven_handshakes as usize,
         };
-        Ok(Self { hub: Arc::new(hub), endpoint, doors, _errands: errands })
+        Ok(Self { hub: Arc::new(hub), endpoint, doors, errands })
     }
 
     /// Where sessions, queue and trust meet.
@@ -79,8 +91,8 @@ impl Relay {
     }
 
     /// Serves until told to stop, or until the store fails; then lets the sessions leave and closes.
-    pub async fn serve(self, stop: CancellationToken) -> Result<(), RunError> {
-        let Self { hub, endpoint, doors, _errands } = self;
+    pub async fn serve(self, stop: CancellationToken) -> Result<Closed, RunError> {
+        let Self { hub, endpoint, doors, errands } = self;
         let leave = CancellationToken::new();
         let listening = listen(endpoint.clone(), Arc::clone(&hub), doors, leave.clone());
         tokio::pin!(listening);
@@ -96,10 +108,15 @@ impl Relay {
         endpoint.close(valise_proto::session::Close::GoingAway.code().into(), b"GOING_AWAY");
         tokio::time::timeout(CLOSE_WAIT, endpoint.wait_idle()).await.ok();
         let queue = hub.queue().clone();
+        // What still waits for room on a full disk would hold the store open.
+        drop(errands);
         drop(hub);
-        // Folds its log in. In vain costs nothing: what was acknowledged was synced before.
-        tokio::time::timeout(CLOSE_WAIT, queue.close()).await.ok();
-        ended
+        // Folds its log in. In vain loses nothing: what was acknowledged was synced before.
+        let closed = tokio::time::timeout(STORE_WAIT, queue.close()).await.is_ok();
+        if !closed {
+            tracing::warn!(event = "store-not-closed");
+        }
+        ended.map(|()| if closed { Closed::Whole } else { Closed::LogLeft })
     }
 }
 

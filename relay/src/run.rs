@@ -18,7 +18,7 @@ use crate::fault::RunError;
 use crate::health::View;
 use crate::page;
 use crate::papers::Papers;
-use crate::relay::Relay;
+use crate::relay::{Closed, Relay};
 
 /// For administrators who wait for the end to be told of it.
 const TELL_WAIT: Duration = Duration::from_secs(1);
@@ -73,10 +73,10 @@ pub async fn run(path: &Path) -> Result<(), RunError> {
         }
     };
     gone.cancel();
-    end.send_replace(if ended.is_ok() { Ending::Stopped } else { Ending::Failed });
+    end.send_replace(if matches!(ended, Ok(Closed::Whole)) { Ending::Stopped } else { Ending::Failed });
     if let Some(admin) = admin {
         tokio::time::timeout(TELL_WAIT, admin).await.ok(); // who does not listen is not told
     }
     tracing::info!(event = "stopped");
-    ended
+    ended.map(drop)
 }

@@ -27,7 +27,7 @@ mod relay;
 
 /// Makes and keeps the papers of a federation, and minds its relay.
 #[derive(Debug, Parser)]
-#[command(name = "valisectl", version, about)]
+#[command(name = "valisectl", version)]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
