@@ -109,8 +109,8 @@ pub async fn note(
             }
             Err(error) => {
                 tracing::warn!(event = "receipt-refused", kind = "receipt", why = %error);
-                if matches!(error, Disbelief::Papers(_)) {
-                    continue; // a newer roster or list may vouch for its signer: it comes again
+                if matches!(error, Disbelief::Papers(_) | Disbelief::NoPapers) {
+                    continue; // its signer's certificate, a newer roster or list may follow: it comes again
                 }
             }
         }
@@ -139,7 +139,7 @@ async fn judged(
             }
             judged
         }
-        (Speaker::Mailbox(_), None) => Err(Disbelief::Speaker),
+        (Speaker::Mailbox(_), None) => Err(Disbelief::NoPapers),
     })
 }
 

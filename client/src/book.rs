@@ -27,6 +27,9 @@ const ROSTER_WAIT: Duration = Duration::from_secs(10);
 /// Why something that came is not believed.
 #[derive(Debug, thiserror::Error)]
 pub enum Disbelief {
+    /// The certificate of its signer did not come.
+    #[error("the certificate of its signer did not come")]
+    NoPapers,
     /// The papers of its signer do not hold.
     #[error(transparent)]
     Papers(#[from] PaperFault),
