@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -30,6 +31,8 @@ pub struct WorkerGone;
 pub enum Seats {
     /// The caller: for a simulated run, which must have no thread.
     Inline,
+    /// The caller, who hears of it so long after it is done: as from a slow disk, in a simulated run.
+    Late(Duration),
     /// An operating-system thread of its own: for the product.
     Threaded,
 }
@@ -55,7 +58,7 @@ pub trait Batched: Send + 'static {
 }
 
 enum Seat<S, J> {
-    Inline(Arc<Mutex<S>>),
+    Inline(Arc<Mutex<S>>, Duration),
     Thread { jobs: mpsc::Sender<J>, ended: watch::Receiver<()> },
 }
 
@@ -67,6 +70,7 @@ impl<S: Send + 'static> Worker<S> {
     pub fn seated(seats: Seats, name: &str, state: S) -> io::Result<Self> {
         match seats {
             Seats::Inline => Ok(Self::inline(state)),
+            Seats::Late(after) => Ok(Self(Seat::Inline(Arc::new(Mutex::new(state)), after))),
             Seats::Threaded => Self::threaded(name, state),
         }
     }
@@ -86,7 +90,7 @@ impl<S: Send + 'static> Worker<S> {
 
     /// Keeps the state with its callers: each call runs at once, where it is made.
     pub fn inline(state: S) -> Self {
-        Self(Seat::Inline(Arc::new(Mutex::new(state))))
+        Self(Seat::Inline(Arc::new(Mutex::new(state)), Duration::ZERO))
     }
 
     /// Runs the closure on the state and gives its answer. Dropped while waiting, the closure may still run.
@@ -95,7 +99,11 @@ impl<S: Send + 'static> Worker<S> {
         f: impl FnOnce(&mut S) -> R + Send + 'static,
     ) -> Result<R, WorkerGone> {
         match &self.0 {
-            Seat::Inline(state) => Ok(f(&mut *state.lock().map_err(|PoisonError { .. }| WorkerGone)?)),
+            Seat::Inline(state, after) => {
+                let done = f(&mut *state.lock().map_err(|PoisonError { .. }| WorkerGone)?);
+                pass(*after).await;
+                Ok(done)
+            }
             Seat::Thread { jobs, .. } => {
                 let (answer, answered) = oneshot::channel();
                 let job: Job<S> = Box::new(move |state| {
@@ -121,6 +129,7 @@ impl<S: Batched> Batcher<S> {
     pub fn seated(seats: Seats, name: &str, state: S) -> io::Result<Self> {
         match seats {
             Seats::Inline => Ok(Self::inline(state)),
+            Seats::Late(after) => Ok(Self(Seat::Inline(Arc::new(Mutex::new(state)), after))),
             Seats::Threaded => Self::threaded(name, state),
         }
     }
@@ -140,14 +149,15 @@ impl<S: Batched> Batcher<S> {
 
     /// Keeps the state with its callers: each operation is a batch of one, applied at once.
     pub fn inline(state: S) -> Self {
-        Self(Seat::Inline(Arc::new(Mutex::new(state))))
+        Self(Seat::Inline(Arc::new(Mutex::new(state)), Duration::ZERO))
     }
 
     /// Hands over an operation; its answer comes the way it carries. Waits while the queue is full.
     pub async fn submit(&self, op: S::Op) -> Result<(), WorkerGone> {
         match &self.0 {
-            Seat::Inline(state) => {
+            Seat::Inline(state, after) => {
                 state.lock().map_err(|PoisonError { .. }| WorkerGone)?.apply(vec![op]);
+                pass(*after).await;
                 Ok(())
             }
             Seat::Thread { jobs, .. } => jobs.send(op).await.map_err(|_| WorkerGone),
@@ -157,6 +167,13 @@ impl<S: Batched> Batcher<S> {
     /// Gives up this handle and waits until the state is dropped: all clones gone, all operations applied.
     pub async fn stop(self) {
         self.0.stop().await;
+    }
+}
+
+/// Lets so much time pass before the answer.
+async fn pass(after: Duration) {
+    if !after.is_zero() {
+        tokio::time::sleep(after).await;
     }
 }
 
@@ -199,7 +216,7 @@ impl<S: Send + 'static, J: Send + 'static> Seat<S, J> {
 impl<S, J> Clone for Seat<S, J> {
     fn clone(&self) -> Self {
         match self {
-            Self::Inline(state) => Self::Inline(state.clone()),
+            Self::Inline(state, after) => Self::Inline(state.clone(), *after),
             Self::Thread { jobs, ended } => Self::Thread { jobs: jobs.clone(), ended: ended.clone() },
         }
     }
@@ -220,7 +237,7 @@ impl<S: Batched> Clone for Batcher<S> {
 impl<S, J> fmt::Debug for Seat<S, J> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Inline(_) => "inline",
+            Self::Inline(..) => "inline",
             Self::Thread { .. } => "on its own thread",
         })
     }

@@ -85,7 +85,7 @@ impl Keys {
     fn for_once(&self, nonce: &[u8; NONCE_BYTES]) -> (LessSafeKey, Nonce) {
         let (first, last) = nonce.split_first_chunk::<16>().expect("invariant: 24 bytes hold 16");
         let key =
-            Zeroizing::new(<[u8; 32]>::from(hchacha::<R20>(&Key::from(*self.sealing), &(*first).into())));
+            Zeroizing::new(<[u8; 32]>::from(hchacha::<R20>(<&Key>::from(&*self.sealing), &(*first).into())));
         let key =
             UnboundKey::new(&CHACHA20_POLY1305, key.as_ref()).expect("invariant: 32 bytes are a key for it");
         let mut rest = [0; NONCE_LEN];

@@ -108,7 +108,7 @@ async fn what_waits_is_applied_at_once_within_the_bounds() {
 fn is_drained(batcher: &Batcher<Books>) -> bool {
     match &batcher.0 {
         Seat::Thread { jobs, .. } => jobs.capacity() == jobs.max_capacity(),
-        Seat::Inline(_) => true,
+        Seat::Inline(..) => true,
     }
 }
 
