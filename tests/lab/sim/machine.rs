@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use quinn::{AsyncTimer, AsyncUdpSocket, Runtime};
 use tokio::sync::Notify;
@@ -23,6 +24,7 @@ use valise_host::ledger::{CommitPoint, CommitWatch};
 use valise_host::machine::{Machine, Network};
 
 use super::net::Net;
+use super::node::Ground;
 
 /// The moment at which every run begins: 2027-03-01T06:00:00Z, Unix milliseconds.
 pub const BEGIN_MS: u64 = 1_803_880_800_000;
@@ -110,8 +112,9 @@ pub struct Life {
 }
 
 impl Life {
-    /// A life of a program at this address of the network. `blown` is rung when its fuse blows.
-    pub fn new(net: &Net, at: IpAddr, clock: Arc<dyn Clock>, seed: u64, blown: Arc<Notify>) -> Self {
+    /// A life of a program at this address of the network.
+    pub fn new(ground: &Ground, at: IpAddr, seed: u64) -> Self {
+        let Ground { net, clock, blown, store_ms, .. } = ground.clone();
         let alive = Arc::new(AtomicBool::new(true));
         let tasks = Arc::new(Mutex::new(JoinSet::new()));
         let network =
@@ -126,7 +129,7 @@ impl Life {
             clock,
             entropy: Arc::new(SeededEntropy::new(seed)),
             network: Arc::new(network),
-            seats: Seats::Inline,
+            seats: Seats::Late(Duration::from_millis(store_ms)),
             watch: Some(Arc::clone(&fuse) as Arc<dyn CommitWatch>),
         };
         Self { alive, fuse, tasks, machine }

@@ -41,6 +41,8 @@ pub struct Ground {
     pub seed: u64,
     /// Rung when a fuse blows.
     pub blown: Arc<Notify>,
+    /// How long after a commit a store answers, milliseconds of the run.
+    pub store_ms: u64,
 }
 
 /// A program that runs.
@@ -119,7 +121,7 @@ impl RelayNode {
         let seed = self.ground.seed ^ (self.lives << 32);
         let clock = Arc::clone(&self.ground.clock);
         let papers = RelayPapers::load(&self.config, clock.now_ms())?;
-        let life = Life::new(&self.ground.net, self.at(), clock, seed, Arc::clone(&self.ground.blown));
+        let life = Life::new(&self.ground, self.at(), seed);
         if let Some((after, point)) = self.next_fuse.take() {
             life.fuse().arm(after, point);
         }
@@ -130,7 +132,7 @@ impl RelayNode {
         let hub = Arc::downgrade(relay.hub());
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
         let serving = relay.serve(stop.clone());
-        let main = tokio::spawn(async move { serving.await.map_err(|error| error.to_string()) });
+        let main = tokio::spawn(async move { serving.await.map(drop).map_err(|error| error.to_string()) });
         self.running = Some((Running { life, stop, gone, main }, hub));
         Ok(true)
     }
@@ -247,7 +249,7 @@ impl PartyNode {
         let seed = self.ground.seed ^ (self.lives << 32) ^ ((self.number + 1) << 48);
         let clock = Arc::clone(&self.ground.clock);
         let papers = DevicePapers::load(&self.config, clock.now_ms())?;
-        let life = Life::new(&self.ground.net, self.at(), clock, seed, Arc::clone(&self.ground.blown));
+        let life = Life::new(&self.ground, self.at(), seed);
         if let Some((after, point)) = self.next_fuse.take() {
             life.fuse().arm(after, point);
         }
@@ -258,7 +260,7 @@ impl PartyNode {
         let (desk, office) = (Arc::new(daemon.desk()), Arc::downgrade(daemon.office()));
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
         let serving = daemon.serve(stop.clone());
-        let main = tokio::spawn(async move { serving.await.map_err(|error| error.to_string()) });
+        let main = tokio::spawn(async move { serving.await.map(drop).map_err(|error| error.to_string()) });
         self.seat.set(Some((Arc::downgrade(&desk), gone.clone())));
         self.running = Some((Running { life, stop, gone, main }, desk, office));
         Ok(true)

@@ -96,12 +96,28 @@ pub fn play_seed(federation: &Federation, seed: u64) -> (Vec<Op>, Outcome) {
 
 /// Plays these operations. A run that cannot go on is a run with a fault.
 pub fn play(federation: &Federation, parties: &[&'static str], seed: u64, ops: &[Op]) -> Outcome {
-    on_paused_clock(run(federation, parties, seed, ops, false))
+    on_paused_clock(run(federation, parties, seed, ops, disks_of(seed), false))
+}
+
+/// The same, on disks that answer so many milliseconds after they have done what was asked.
+pub fn play_on_disks(
+    federation: &Federation,
+    parties: &[&'static str],
+    seed: u64,
+    ops: &[Op],
+    store_ms: u64,
+) -> Outcome {
+    on_paused_clock(run(federation, parties, seed, ops, store_ms, false))
+}
+
+/// The disks of a seed: most at once, some as slow as a busy one.
+fn disks_of(seed: u64) -> u64 {
+    [0, 0, 2, 25][usize::try_from(seed % 4).unwrap_or(0)]
 }
 
 /// The same, with the programs' own log lines in the story.
 pub fn tell(federation: &Federation, parties: &[&'static str], seed: u64, ops: &[Op]) -> Outcome {
-    on_paused_clock(run(federation, parties, seed, ops, true))
+    on_paused_clock(run(federation, parties, seed, ops, disks_of(seed), true))
 }
 
 async fn run(
@@ -109,9 +125,10 @@ async fn run(
     parties: &[&'static str],
     seed: u64,
     ops: &[Op],
+    store_ms: u64,
     listen: bool,
 ) -> Outcome {
-    let mut world = match World::new(federation, parties, seed) {
+    let mut world = match World::on_disks(federation, parties, seed, store_ms) {
         Ok(world) => world,
         Err(error) => return Outcome { faults: vec![format!("{error:#}")], ..Outcome::default() },
     };

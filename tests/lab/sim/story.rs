@@ -9,6 +9,9 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::machine::locked;
 
+/// Our own programs' lines; those of the transport are many and say little.
+const OURS: &str = "off,valise_host=debug,valise_relay=debug,valise_client=debug";
+
 /// A story that is being told. Clones tell the same.
 #[derive(Clone, Debug)]
 pub struct Story {
@@ -37,7 +40,7 @@ impl Story {
     pub fn listener(&self) -> Dispatch {
         let lines = tracing_subscriber::fmt()
             .with_writer(self.clone())
-            .with_max_level(tracing::Level::DEBUG)
+            .with_env_filter(OURS)
             .with_ansi(false)
             .with_target(false)
             .without_time();

@@ -70,11 +70,21 @@ pub struct World {
 impl World {
     /// Of a federation; nothing runs yet.
     pub fn new(federation: &Federation, parties: &[&'static str], seed: u64) -> Result<Self> {
+        Self::on_disks(federation, parties, seed, 0)
+    }
+
+    /// The same, on disks that answer so many milliseconds after they have done what was asked.
+    pub fn on_disks(
+        federation: &Federation,
+        parties: &[&'static str],
+        seed: u64,
+        store_ms: u64,
+    ) -> Result<Self> {
         let dir = federation.run()?;
         let relay = federation.relay(&dir)?;
         let net = Net::new(relay.relay.listen.ip(), Chance::new(seed ^ 0x6e65_7477_6f72_6b00));
         let (clock, blown): (Arc<dyn Clock>, _) = (Arc::new(SimClock::new()), Arc::new(Notify::new()));
-        let ground = Ground { net: net.clone(), clock, seed, blown: Arc::clone(&blown) };
+        let ground = Ground { net: net.clone(), clock, seed, blown: Arc::clone(&blown), store_ms };
         let node = |(number, name): (u64, &&'static str)| {
             let node = PartyNode::new(ground.clone(), name, number, federation.party(name, &dir)?);
             let hops = if node.is_far() { satellite() } else { lan() };
@@ -238,6 +248,7 @@ impl World {
     /// Kills a program and cuts the end off its log: it must refuse to start until its log is put back.
     pub async fn damage(&mut self, node: &'static str) -> Result<()> {
         self.kill(node).await?;
+        self.sweep().await?; // it may have died by itself a moment ago
         let store = if node == RELAY { self.relay.store() } else { self.party(node).store() };
         let Some(whole) = damage::cut_log(&store)? else { return Ok(()) };
         let refused = match node {
