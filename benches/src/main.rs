@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 mod envelopes;
 mod federation;
@@ -62,6 +62,10 @@ impl Bounds {
 }
 
 fn main() -> ExitCode {
+    if std::env::args().len() == 1 {
+        // Nothing asked for is a question for the list, not a wrong word.
+        return if Args::command().print_help().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let done = match Args::parse().what {
         What::Seal => page::publish(&seal::figures()),
         What::Queue(bounds) => queue::figures(bounds).and_then(|section| page::publish(&section)),
