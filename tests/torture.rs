@@ -1,4 +1,5 @@
-//! `cargo torture`: runs the long form of a fault run and ends with its exit code. Builds nothing; verify has done that.
+//! `cargo torture`: runs the long form of a fault run and ends with its exit code. Builds nothing; verify has done
+//! that.
 
 use std::process::ExitCode;
 

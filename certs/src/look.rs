@@ -1,7 +1,7 @@
 //! For people who look at a file: what its papers are worth under a pinned root, without a roster and without lists.
 //!
-//! Never for a decision: nothing here says whether a certificate is revoked or its CA still speaks, and nothing that can be
-//! built here opens a session. That is for `identity` and `signer`.
+//! Never for a decision: nothing here says whether a certificate is revoked or its CA still speaks, and nothing that
+//! can be built here opens a session. That is for `identity` and `signer`.
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;

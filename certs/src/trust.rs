@@ -45,8 +45,8 @@ impl Trust {
         self.admit(roster, signed)
     }
 
-    /// Takes a roster that was kept, if it is the newer one. One that is not newer is left aside unjudged: its signer may
-    /// have run out since.
+    /// Takes a roster that was kept, if it is the newer one. One that is not newer is left aside unjudged: its signer
+    /// may have run out since.
     pub fn with_kept_roster(&self, bytes: Bytes, now_ms: u64) -> Result<Option<Self>, PaperFault> {
         let claimed = read_roster(bytes.clone())?.claimed_number();
         if claimed.is_some_and(|number| number <= self.roster.number) {

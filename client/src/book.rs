@@ -76,7 +76,8 @@ impl Book {
         self.trust.load_full()
     }
 
-    /// Waits until a roster of this number or higher is in force, as long as it may take to cross; whether it is ([P-52]).
+    /// Waits until a roster of this number or higher is in force, as long as it may take to cross; whether it is
+    /// ([P-52]).
     pub async fn has_roster(&self, number: u64) -> bool {
         let mut held = self.roster_no.subscribe();
         let wait = held.wait_for(|held| *held >= number);

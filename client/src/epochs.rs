@@ -36,8 +36,8 @@ pub async fn renew(office: &Office) -> Result<bool, OfficeError> {
     Ok(made)
 }
 
-/// The relay holds a batch of ours that we do not know: our store was lost or is older. The chain goes on from the relay's
-/// copy, with an epoch that we can open. True when there is something to publish.
+/// The relay holds a batch of ours that we do not know: our store was lost or is older. The chain goes on from the
+/// relay's copy, with an epoch that we can open. True when there is something to publish.
 pub async fn adopt(office: &Office, mailbox: &Mailbox, held: &SignedBundle) -> Result<bool, OfficeError> {
     let asked = mailbox.clone();
     let own = office.store(move |boxes| boxes.own_bundle(&asked)).await?;

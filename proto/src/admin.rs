@@ -1,7 +1,7 @@
 //! What an administrator's tool and a running relay say to each other: their schema and the bounded reading of it.
 //!
-//! No part of the protocol of devices ([`crate::wire`]): other numbers, another reader, another door. Takes bytes, gives
-//! messages; never reads a socket.
+//! No part of the protocol of devices ([`crate::wire`]): other numbers, another reader, another door. Takes bytes,
+//! gives messages; never reads a socket.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;

@@ -2,8 +2,8 @@
 //!
 //! Rooms: [`names`] who and where · [`kinds`] the small closed sets · [`limits`] every shared number · [`signing`]
 //! labels, keys, hashes · [`merkle`] RFC 6962 trees · [`wire`] the schema · [`scan`] and [`frame`] bounded reading ·
-//! [`header`] what an author signs · [`receipt`] what is stated about it · [`bundle`] prekeys · [`party`], [`roster`] and
-//! [`agreements`] who is who and who may · [`refusal`] why not · [`transfer`] an envelope in frames · [`session`]
+//! [`header`] what an author signs · [`receipt`] what is stated about it · [`bundle`] prekeys · [`party`], [`roster`]
+//! and [`agreements`] who is who and who may · [`refusal`] why not · [`transfer`] an envelope in frames · [`session`]
 //! the conversation as two machines. `PROTOCOL.md` numbers the rules. Apart from all that, [`admin`]: what an
 //! administrator asks a relay on its own machine.
 

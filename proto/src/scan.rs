@@ -71,7 +71,8 @@ const ROSTER: Shape = Shape {
 const ADMIN_CONNECTION: Shape = Shape { lists: &[(4, l::MAILBOXES_PER_DEVICE)], nested: &[] };
 const ADMIN_ANSWER: Shape = Shape { lists: &[], nested: &[(1004, &ADMIN_CONNECTION)] };
 
-/// Scans a `Frame`: one kind, once. A decoder would join repeated ones, and with them the lists inside. Signed objects inside it are bytes to this scan; each is scanned when it is read.
+/// Scans a `Frame`: one kind, once. A decoder would join repeated ones, and with them the lists inside. Signed
+/// objects inside it are bytes to this scan; each is scanned when it is read.
 pub fn frame(bytes: &[u8]) -> Result<(), ScanError> {
     walk(bytes, &FRAME)?;
     let mut rest = bytes;

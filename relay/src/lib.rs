@@ -1,11 +1,11 @@
 //! The exchange: accepts sessions, routes sealed envelopes, queues the undeliverable. It cannot open one: this
 //! package is not linked with the code that could.
 //!
-//! The rooms an envelope passes, in order: [`listener`] and [`admission`] who calls · [`connection`] frames and events, [`errands`]
-//! what runs beside them, [`mod@line`] how they are reached · [`intake`] a submission comes in · [`hub`] and [`router`] whether and where to ·
-//! [`queue`] durable · [`delivery`] out again. Around them: [`relay`] puts them together, [`run`] makes a program of it.
-//! Beside them: [`config`], [`papers`], [`fault`] · [`stamp`] the relay's own statements ·
-//! [`health`] how it stands, [`metrics`] what it counts, told by [`page`] and [`admin`].
+//! The rooms an envelope passes, in order: [`listener`] and [`admission`] who calls · [`connection`] frames and
+//! events, [`errands`] what runs beside them, [`mod@line`] how they are reached · [`intake`] a submission comes in ·
+//! [`hub`] and [`router`] whether and where to · [`queue`] durable · [`delivery`] out again. Around them: [`relay`]
+//! puts them together, [`run`] makes a program of it. Beside them: [`config`], [`papers`], [`fault`] · [`stamp`] the
+//! relay's own statements · [`health`] how it stands, [`metrics`] what it counts, told by [`page`] and [`admin`].
 
 pub mod admin;
 pub mod admission;

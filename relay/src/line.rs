@@ -1,5 +1,5 @@
-//! How a session is reached and seen from outside its task: flags that wake it, and what it looks like on the way to its
-//! device. Decides nothing, and never waits for the session.
+//! How a session is reached and seen from outside its task: flags that wake it, and what it looks like on the way to
+//! its device. Decides nothing, and never waits for the session.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

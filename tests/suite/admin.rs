@@ -1,4 +1,5 @@
-//! The relay's administrator: sees how it stands and who is connected, drains it; and nobody else does, by whatever door.
+//! The relay's administrator: sees how it stands and who is connected, drains it; and nobody else does, by whatever
+//! door.
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;

@@ -1,5 +1,5 @@
-//! What is handed in while programs run, and is not fit: every refusal is one code and one plain sentence that says what
-//! to do, and loses nothing.
+//! What is handed in while programs run, and is not fit: every refusal is one code and one plain sentence that says
+//! what to do, and loses nothing.
 
 use std::fs;
 

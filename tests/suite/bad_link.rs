@@ -1,5 +1,5 @@
-//! A mission behind a satellite of 600 ms, 1 Mbit/s and losses, cut again and again, seen from ever new addresses: a bad
-//! link only slows it. Time is the run's own.
+//! A mission behind a satellite of 600 ms, 1 Mbit/s and losses, cut again and again, seen from ever new addresses: a
+//! bad link only slows it. Time is the run's own.
 
 use valise_lab::sim::federation::Federation;
 use valise_lab::sim::link::{Hop, Way};

@@ -1,5 +1,5 @@
-//! All 187 bureaus at one relay: it restarts, it is away for a quarter of an hour, everything restarts at once. They all
-//! come back within seconds, none of them storms, and what they wrote meanwhile arrives once.
+//! All 187 bureaus at one relay: it restarts, it is away for a quarter of an hour, everything restarts at once. They
+//! all come back within seconds, none of them storms, and what they wrote meanwhile arrives once.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Those who are not who they say, and those who are and lie: each is refused with its code, on the wire and in the log;
-//! nothing of it is stored or sent, and the rightful party is not disturbed.
+//! Those who are not who they say, and those who are and lie: each is refused with its code, on the wire and in the
+//! log; nothing of it is stored or sent, and the rightful party is not disturbed.
 //!
 //! | who or what comes | shown by |
 //! | --- | --- |

@@ -1,5 +1,5 @@
-//! What the relay counts answers three questions: is mail moving, is anything stuck, what expires next. It names nobody,
-//! and the page of its operator names every number that there is.
+//! What the relay counts answers three questions: is mail moving, is anything stuck, what expires next. It names
+//! nobody, and the page of its operator names every number that there is.
 
 use std::collections::{BTreeMap, BTreeSet};
 

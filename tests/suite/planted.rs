@@ -1,5 +1,5 @@
-//! The tests tested: each planted fault breaks one promise, and the drawn runs of the suite must find it. Built with the
-//! feature `planted` alone; `cargo verify` does.
+//! The tests tested: each planted fault breaks one promise, and the drawn runs of the suite must find it. Built with
+//! the feature `planted` alone; `cargo verify` does.
 
 use valise_host::planted::Planted;
 use valise_lab::sim::campaign::explain;

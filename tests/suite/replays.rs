@@ -46,8 +46,8 @@ const SLOW_DISK_MS: u64 = 900;
 const SEARCHED_MS: u64 = 14_000;
 const EVERY_MS: usize = 200;
 
-/// A bundle was committed while the session that brought it ended: nobody was woken, then or at its next coming, and what
-/// waited for the key waited on. A desk that is stopped in order ends its session at once.
+/// A bundle was committed while the session that brought it ended: nobody was woken, then or at its next coming, and
+/// what waited for the key waited on. A desk that is stopped in order ends its session at once.
 #[test]
 fn a_bundle_kept_as_its_session_ends_wakes_who_waits_for_it() {
     let parties = ["fr", "br"];

@@ -1,7 +1,7 @@
 //! `valisectl`: arguments in, one answer out, exit codes that scripts rely on.
 //!
-//! Answers go to standard output, with `--json` one object on a line, and nothing else goes there; hints for people go to
-//! standard error.
+//! Answers go to standard output, with `--json` one object on a line, and nothing else goes there; hints for people
+//! go to standard error.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! What a file is and says: certificate, revocation list, roster, bundle or header, known by its content alone.
 //!
-//! Hostile files are the rule: what is read is bounded, what cannot be read is one plain error, and what others wrote is
-//! shown as plain text. Decides nothing; a private key is never shown, nor read further than to its first line.
+//! Hostile files are the rule: what is read is bounded, what cannot be read is one plain error, and what others wrote
+//! is shown as plain text. Decides nothing; a private key is never shown, nor read further than to its first line.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -42,7 +42,8 @@ const FRAME_FILE_MAX: usize = l::FRAME_MAX + 4;
 pub struct Judge {
     /// The pinned roots, PEM.
     pub root: Option<PathBuf>,
-    /// The certificate of whoever signed: the author of a header, or the CA of a list; PEM or DER, its own CA behind it.
+    /// The certificate of whoever signed: the author of a header, or the CA of a list; PEM or DER, its own CA behind
+    /// it.
     pub signer: Option<PathBuf>,
     /// The time to judge by, Unix milliseconds.
     pub now_ms: u64,

@@ -114,7 +114,8 @@ impl Boxes {
     }
 
     /// Clears marks whose message expired two days ago or earlier, dead letters older than any message may live,
-    /// our settled statements about both, and request keys a message's life old. `now_ms` is the caller's judgement of the time.
+    /// our settled statements about both, and request keys a message's life old. `now_ms` is the caller's judgement
+    /// of the time.
     pub fn purge(&mut self, now_ms: u64) -> Result<Committed<Purged>, BoxesError> {
         let now = sql(now_ms);
         let oldest = sql(now_ms.saturating_sub(DEAD_KEPT_MS));

@@ -91,8 +91,8 @@ pub enum CommitPoint {
     Closing,
 }
 
-/// Told of every commit of a store, and of its closing. Where it answers false the store stops as if the machine had: the caller learns
-/// nothing but that it is over, and the disk stays as it is. The simulator kills here.
+/// Told of every commit of a store, and of its closing. Where it answers false the store stops as if the machine had:
+/// the caller learns nothing but that it is over, and the disk stays as it is. The simulator kills here.
 pub trait CommitWatch: Send + Sync {
     /// Whether to go on at this point of a commit of the store that lies at `store`.
     fn goes_on(&self, store: &Path, point: CommitPoint) -> bool;
@@ -202,8 +202,8 @@ impl Ledger {
         &self.path
     }
 
-    /// Folds a long log into the database. Ours to do: the engine swallows a failed sync when it does so itself. The log
-    /// is begun anew and keeps its length: writing over a file costs less than lengthening it.
+    /// Folds a long log into the database. Ours to do: the engine swallows a failed sync when it does so itself. The
+    /// log is begun anew and keeps its length: writing over a file costs less than lengthening it.
     fn fold_log(&self) -> Result<(), StoreError> {
         if self.log_frames()? * LOG_FRAME_BYTES < LOG_FOLD_BYTES {
             return Ok(());

@@ -1,12 +1,12 @@
 //! What relay and client both need of a machine. Stands on `valise-proto` alone; never opens an envelope, never
 //! decides who may write to whom.
 //!
-//! Rooms: [`machine`] what is handed in: [`clock`] time, [`entropy`] chance, sockets · [`keyfile`] secret files · [`rest`] sealing at rest ·
-//! [`ledger`] the store that notices loss · [`executor`] who runs a store · [`config`] TOML and its advice ·
-//! [`logs`] JSON lines and the panic hook · [`transport`] how a connection behaves · [`endpoint`] and [`cid`] what
-//! a restarted relay still knows · [`framing`] frames over a stream, [`speech`] those that wait · [`socket`] and
-//! [`doorway`] a local socket and who calls · [`exit`] how a program ends, [`plain`] what a terminal may be shown ·
-//! [`planted`] faults for the lab alone.
+//! Rooms: [`machine`] what is handed in: [`clock`] time, [`entropy`] chance, sockets · [`keyfile`] secret files ·
+//! [`rest`] sealing at rest · [`ledger`] the store that notices loss · [`executor`] who runs a store · [`config`]
+//! TOML and its advice · [`logs`] JSON lines and the panic hook · [`transport`] how a connection behaves ·
+//! [`endpoint`] and [`cid`] what a restarted relay still knows · [`framing`] frames over a stream, [`speech`] those
+//! that wait · [`socket`] and [`doorway`] a local socket and who calls · [`exit`] how a program ends, [`plain`] what
+//! a terminal may be shown · [`planted`] faults for the lab alone.
 
 #![warn(missing_docs)]
 

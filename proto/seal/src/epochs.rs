@@ -64,8 +64,8 @@ impl EpochMaker<'_> {
     /// Makes the next epoch, a week long from now, and signs a batch that states it beside the one in use.
     ///
     /// `previous` is the newest batch that we or the relay know, its signature verified; without one this is the
-    /// first ([S-41]). Of its epochs only those still in use and held in `keyring` are stated again: after the loss of a store, what we
-    /// cannot open must not be sealed to.
+    /// first ([S-41]). Of its epochs only those still in use and held in `keyring` are stated again: after the loss
+    /// of a store, what we cannot open must not be sealed to.
     pub fn next(
         &self,
         previous: Option<&SignedBundle>,

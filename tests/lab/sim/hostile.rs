@@ -1,5 +1,5 @@
-//! A relay whose operator is hostile, in a run: it lets an envelope wait, stops, alters its store or puts an old one back,
-//! and starts again. And a desk that loses its store. Does things and looks; judges nothing.
+//! A relay whose operator is hostile, in a run: it lets an envelope wait, stops, alters its store or puts an old one
+//! back, and starts again. And a desk that loses its store. Does things and looks; judges nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};

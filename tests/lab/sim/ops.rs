@@ -1,4 +1,5 @@
-//! Everything that can happen in a run, as data: written down, drawn from a seed, printed as the code that says it again.
+//! Everything that can happen in a run, as data: written down, drawn from a seed, printed as the code that says it
+//! again.
 
 use std::fmt;
 

@@ -2,8 +2,8 @@
 //! the others write on, read and acknowledge. In the end every letter has arrived once and unaltered, both ends
 //! agree on its state, and every program was soon back.
 //!
-//! Rooms: `cradle` kills in the first start · `plan` who is killed when · `load` who writes and reads · `strike` carries out and measures · `count` the
-//! account at the end.
+//! Rooms: `cradle` kills in the first start · `plan` who is killed when · `load` who writes and reads · `strike`
+//! carries out and measures · `count` the account at the end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The header of an envelope: all that a relay sees of a message. What is in the envelope cannot be shown, here or there.
+//! The header of an envelope: all that a relay sees of a message. What is in the envelope cannot be shown, here or
+//! there.
 
 use bytes::Bytes;
 use prost::Message;

@@ -1,4 +1,5 @@
-//! Files of a federation made here are known by their content and judged under its root; hostile ones are one plain error.
+//! Files of a federation made here are known by their content and judged under its root; hostile ones are one plain
+//! error.
 
 use std::sync::Arc;
 
