@@ -4,10 +4,10 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod bounds;
 mod envelopes;
 mod federation;
 mod machine;
@@ -19,6 +19,8 @@ mod seal;
 mod table;
 mod tally;
 mod yardstick;
+
+use bounds::Bounds;
 
 /// Measures and writes a section of benches/README.md. Figures are of the machine they ran on: quote ratios.
 #[derive(Debug, Parser)]
@@ -42,23 +44,6 @@ enum What {
         /// The federation whose papers it shows.
         dir: PathBuf,
     },
-}
-
-/// How long and how often.
-#[derive(Clone, Copy, Debug, clap::Args)]
-struct Bounds {
-    /// Seconds of each measured run.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=60))]
-    seconds: u64,
-    /// Runs of each kind, in turn; medians are shown.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=25))]
-    runs: u64,
-}
-
-impl Bounds {
-    fn length(self) -> Duration {
-        Duration::from_secs(self.seconds)
-    }
 }
 
 fn main() -> ExitCode {

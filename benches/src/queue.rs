@@ -22,7 +22,7 @@ use valise_relay::queue::Queue;
 use valise_relay::queue::sqlite::SqliteQueue;
 use valise_relay::stamp::RelayStamp;
 
-use crate::Bounds;
+use crate::bounds::Bounds;
 use crate::machine::Meter;
 use crate::page::{Section, note};
 use crate::table::{median, millis, percentile, table};

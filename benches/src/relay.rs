@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use valise_host::transport::{LinkProfile, device_transport};
 use valise_relay::config::RelayConfig;
 
-use crate::Bounds;
+use crate::bounds::Bounds;
 use crate::envelopes::{Addressee, Envelope, TEXT_BYTES, sealed};
 use crate::federation::{Device, Federation, caller};
 use crate::machine::{Meter, Used};
