@@ -200,12 +200,13 @@ impl Held {
         Ok(Row { update, key, table, row: key.to_be_bytes().to_vec(), sealed })
     }
 
-    /// One bit of every certificate that is held, in the middle of the leaf.
+    /// One bit of every certificate that is held, in the middle of the leaf. All are read before the first is
+    /// rewritten: a cursor may come again to a row that was rewritten under it, and a bit flipped twice is none.
     fn leaves(&self) -> Result<()> {
         let mut all = self.store.prepare("SELECT key, sealed FROM leaves")?;
         let rows = all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        for row in rows {
-            let (key, sealed): (Vec<u8>, Vec<u8>) = row?;
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = rows.collect::<Result<_, _>>()?;
+        for (key, sealed) in rows {
             let bytes = self.sealer.open("leaves", &key, &sealed)?;
             let mut leaf = wire::SigningLeaf::decode(&bytes[..]).context("the certificate is none")?;
             leaf.leaf = flipped(&leaf.leaf);
