@@ -2,7 +2,7 @@
 //! decides who may write to whom.
 //!
 //! Rooms: [`machine`] what is handed in: [`clock`] time, [`entropy`] chance, sockets · [`keyfile`] secret files ·
-//! [`rest`] sealing at rest · [`ledger`] the store that notices loss · [`executor`] who runs a store · [`config`]
+//! [`rest`] sealing at rest · [`files`] the file calls of a store · [`ledger`] the store that notices loss · [`executor`] who runs a store · [`config`]
 //! TOML and its advice · [`logs`] JSON lines and the panic hook · [`transport`] how a connection behaves ·
 //! [`endpoint`] and [`cid`] what a restarted relay still knows · [`framing`] frames over a stream, [`speech`] those
 //! that wait · [`socket`] and [`doorway`] a local socket and who calls · [`exit`] how a program ends, [`plain`] what
@@ -18,6 +18,7 @@ pub mod endpoint;
 pub mod entropy;
 pub mod executor;
 pub mod exit;
+pub mod files;
 pub mod framing;
 pub mod keyfile;
 pub mod ledger;

@@ -13,6 +13,7 @@ use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, ServerConfig, Tok
 use crate::clock::{Clock, SystemClock};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::executor::Seats;
+use crate::files::{Files, SystemFiles};
 use crate::ledger::CommitWatch;
 
 /// Where datagrams go, and who runs what carries them.
@@ -50,6 +51,8 @@ pub struct Machine {
     pub entropy: Arc<dyn Entropy>,
     /// Datagrams.
     pub network: Arc<dyn Network>,
+    /// The disk.
+    pub files: Arc<dyn Files>,
     /// Who runs the stores.
     pub seats: Seats,
     /// Told of every commit of a store, and may refuse one; the product has none.
@@ -63,6 +66,7 @@ impl Machine {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             network: Arc::new(SystemNetwork),
+            files: Arc::new(SystemFiles),
             seats: Seats::Threaded,
             watch: None,
         }

@@ -20,6 +20,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use valise_host::clock::Clock;
 use valise_host::entropy::SeededEntropy;
 use valise_host::executor::Seats;
+use valise_host::files::SystemFiles;
 use valise_host::ledger::{CommitPoint, CommitWatch};
 use valise_host::machine::{Machine, Network};
 
@@ -129,6 +130,7 @@ impl Life {
             clock,
             entropy: Arc::new(SeededEntropy::new(seed)),
             network: Arc::new(network),
+            files: Arc::new(SystemFiles),
             seats: Seats::Late(Duration::from_millis(store_ms)),
             watch: Some(Arc::clone(&fuse) as Arc<dyn CommitWatch>),
         };
