@@ -14,18 +14,27 @@ pub enum Planted {
     DropBeforeReceipt,
     /// A store does not keep the number of its last acknowledged commit.
     MarkNotKept,
+    /// Numbers of records begin anew in a segment that is written on after a restart: a nonce seals twice.
+    NonceReused,
     /// Receipts are believed whatever envelope they are about.
     ReceiptUnbound,
+    /// A sync that failed is tried again, and believed.
+    SyncRetried,
+    /// The side-car of a segment is believed though it does not hold.
+    SideCarUnchecked,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::AcknowledgeBeforeSync,
         Self::DedupApart,
         Self::DropBeforeReceipt,
         Self::MarkNotKept,
+        Self::NonceReused,
         Self::ReceiptUnbound,
+        Self::SyncRetried,
+        Self::SideCarUnchecked,
     ];
 
     /// Whether this one is planted on this thread.

@@ -16,6 +16,10 @@ use zeroize::Zeroizing;
 use crate::entropy::Entropy;
 use crate::keyfile::KeyFile;
 
+mod records;
+
+pub use records::{RECORD_TAG_BYTES, RecordKey};
+
 /// Random nonce before each sealed value (XChaCha20: long enough to draw at random for ever).
 const NONCE_BYTES: usize = 24;
 /// Poly1305 tag after each sealed value.
