@@ -18,6 +18,7 @@ use crate::counts::Commits;
 
 #[cfg(test)]
 mod conformance;
+pub mod log;
 pub mod sqlite;
 
 /// The relay's number of an envelope, from 1, in order of acceptance.

@@ -1,0 +1,195 @@
+//! What is done behind the committer's back: spare segments made ahead, side-cars written, retired segments erased.
+//!
+//! On a thread of its own; on the caller's in a simulated run. Nothing here was ever promised to anybody: what fails is
+//! said in the log, and done again at the next start.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+
+use valise_host::executor::Seats;
+use valise_host::files::{Files, StoreFile, write_all_at};
+
+use super::names;
+use super::segment::{Segment, erase_header};
+use super::shape::Shape;
+use super::sidecar::{self, Notes};
+
+/// Bytes of zeros written at once.
+const ZEROS: usize = 1024 * 1024;
+/// Jobs that may wait: more than segments are ever filled at once.
+const JOBS: usize = 256;
+
+enum Job {
+    SideCar(Arc<Segment>, Notes),
+    Retire(Arc<Segment>),
+    Spare,
+}
+
+/// Hands out spare segments, and takes what is to be done later.
+pub(super) struct Keeper {
+    store: Arc<Store>,
+    jobs: Option<mpsc::SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Store {
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+    shape: Shape,
+    spares: Mutex<Vec<PathBuf>>,
+    next: AtomicU32,
+    /// Spares asked for and not made yet.
+    due: AtomicUsize,
+}
+
+impl Keeper {
+    /// Over a directory in which these spares lie already.
+    pub(super) fn new(
+        files: &Arc<dyn Files>,
+        dir: &Path,
+        shape: Shape,
+        spares: Vec<PathBuf>,
+        seats: Seats,
+    ) -> io::Result<Self> {
+        let highest = spares.iter().filter_map(|path| names::spare_number(path.file_name()?.to_str()?)).max();
+        let next = AtomicU32::new(highest.map_or(1, |highest| highest.wrapping_add(1)));
+        let (files, dir) = (Arc::clone(files), dir.to_owned());
+        let spares = Mutex::new(spares);
+        let store = Arc::new(Store { files, dir, shape, spares, next, due: AtomicUsize::new(0) });
+        if seats != Seats::Threaded {
+            return Ok(Self { store, jobs: None, thread: None });
+        }
+        let (jobs, waiting) = mpsc::sync_channel::<Job>(JOBS);
+        let own = Arc::clone(&store);
+        let thread = thread::Builder::new().name("queue-keeper".to_owned()).spawn(move || {
+            waiting.into_iter().for_each(|job| own.run(job));
+        })?;
+        Ok(Self { store, jobs: Some(jobs), thread: Some(thread) })
+    }
+
+    /// The side-car of a segment that takes no more records.
+    pub(super) fn side_car(&self, segment: Arc<Segment>, notes: Notes) {
+        self.give(Job::SideCar(segment, notes));
+    }
+
+    /// A segment in which nothing is wanted any more.
+    pub(super) fn retire(&self, segment: Arc<Segment>) {
+        self.give(Job::Retire(segment));
+    }
+
+    /// Sees to it that there are spares again.
+    pub(super) fn restock(&self) {
+        let have = self.spares() + self.store.due.load(Ordering::Relaxed);
+        for _ in have..self.store.shape.spares {
+            self.store.due.fetch_add(1, Ordering::Relaxed);
+            self.give(Job::Spare);
+        }
+    }
+
+    /// Spares that lie ready.
+    pub(super) fn spares(&self) -> usize {
+        self.store.spares().len()
+    }
+
+    /// A file for a segment: a spare or, when there is none, one made now. Its bytes are allocated on the disk.
+    pub(super) fn take(&self) -> io::Result<(PathBuf, Arc<dyn StoreFile>)> {
+        let spare = self.store.spares().pop();
+        match spare {
+            Some(path) => {
+                let opened = self.store.files.open(&path);
+                Ok((path, opened?))
+            }
+            None => self.store.make(),
+        }
+    }
+
+    /// Bytes of a new segment.
+    pub(super) fn segment_bytes(&self) -> u64 {
+        self.store.shape.segment_bytes
+    }
+
+    fn give(&self, job: Job) {
+        match &self.jobs {
+            // In vain only when its thread is gone, and then the store's is about to be.
+            Some(jobs) => jobs.send(job).unwrap_or_default(),
+            None => self.store.run(job),
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok(); // it said itself why it died
+        }
+    }
+}
+
+impl Store {
+    fn spares(&self) -> std::sync::MutexGuard<'_, Vec<PathBuf>> {
+        self.spares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, job: Job) {
+        let (what, done) = match job {
+            Job::SideCar(segment, notes) => {
+                let path = self.dir.join(names::side_car(segment.header.id));
+                ("a side-car", sidecar::write(&*self.files, &path, &segment, notes))
+            }
+            Job::Retire(segment) => ("a retired segment", self.retire(&segment)),
+            Job::Spare => {
+                let made = self.make();
+                self.due.fetch_sub(1, Ordering::Relaxed);
+                ("a spare segment", made.map(|(path, _)| self.spares().push(path)))
+            }
+        };
+        if let Err(fault) = done {
+            tracing::warn!(event = "queue-upkeep-failed", what, why = %fault);
+        }
+    }
+
+    /// A new file of zeros, on the disk.
+    fn make(&self) -> io::Result<(PathBuf, Arc<dyn StoreFile>)> {
+        let path = self.dir.join(names::spare(self.next.fetch_add(1, Ordering::Relaxed)));
+        let file = self.files.create(&path)?;
+        let made = (|| {
+            let zeros = vec![0; ZEROS.min(usize::try_from(self.shape.segment_bytes).unwrap_or(ZEROS))];
+            let mut at = 0;
+            while at < self.shape.segment_bytes {
+                let count = zeros.len().min(usize::try_from(self.shape.segment_bytes - at).unwrap_or(ZEROS));
+                write_all_at(&*file, &zeros[..count], at)?;
+                at += count as u64;
+            }
+            file.sync()?;
+            self.files.sync_dir(&self.dir)
+        })();
+        if let Err(fault) = made {
+            self.files.remove(&path).ok(); // a disk that is full gets its room back
+            return Err(fault);
+        }
+        Ok((path, file))
+    }
+
+    /// Erases the key first; what follows may be cut off anywhere.
+    fn retire(&self, segment: &Segment) -> io::Result<()> {
+        erase_header(&*segment.file)?;
+        match self.files.remove(&self.dir.join(names::side_car(segment.header.id))) {
+            Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
+            _ => {}
+        }
+        let path = self.dir.join(names::segment(segment.header.id));
+        if segment.file.length()? != self.shape.segment_bytes
+            || self.spares().len() >= self.shape.spares_max()
+        {
+            return self.files.remove(&path);
+        }
+        let spare = self.dir.join(names::spare(self.next.fetch_add(1, Ordering::Relaxed)));
+        self.files.rename(&path, &spare)?;
+        self.spares().push(spare);
+        Ok(())
+    }
+}

@@ -1,0 +1,316 @@
+//! Opening a store: reads what every segment says, makes the index of it, and begins a new segment under a new key.
+//!
+//! A wrong key says so and touches nothing. Damage is reported and passed by: what is whole is served.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use tokio::sync::watch;
+use valise_host::files::Files;
+use valise_host::ledger::StoreError;
+use valise_host::machine::Machine;
+use valise_host::planted::Planted;
+use valise_host::rest::{RestKey, Sealer};
+
+use super::collect::Collector;
+use super::facts::{EnvelopeFact, Fact};
+use super::index::Index;
+use super::keeper::Keeper;
+use super::label::{self, Label};
+use super::names;
+use super::reader::Reader;
+use super::scan::{Noted, Scanned, scan, settle};
+use super::segment::{Found, Segment, Stream, find};
+use super::shape::Shape;
+use super::sidecar::{self, Notes};
+use super::store::Store;
+use super::writer::{Common, Writer};
+use crate::queue::Stamp;
+
+/// What lies in the directory of a store.
+pub(super) struct Laid {
+    pub(super) label: Label,
+    pub(super) segments: Vec<Arc<Segment>>,
+    pub(super) side_cars: Vec<u32>,
+    pub(super) spares: Vec<PathBuf>,
+    /// Segments that cannot be read at all, by file.
+    pub(super) unreadable: Vec<(PathBuf, &'static str)>,
+    highest: u32,
+}
+
+/// What a segment says, and what is missing of it.
+pub(super) struct Told {
+    pub(super) records: Vec<Noted>,
+    pub(super) scanned: Option<Scanned>,
+}
+
+/// Reads what lies there; changes nothing. `None` when there is no store yet.
+pub(super) fn lay(files: &dyn Files, dir: &Path, sealers: &[Sealer]) -> Result<Option<Laid>, StoreError> {
+    let io = |doing| {
+        let path = dir.to_owned();
+        move |source| StoreError::Io { path, doing, source }
+    };
+    let mut listed = files.list(dir).map_err(io("list"))?;
+    listed.sort_unstable();
+    let segments: Vec<u32> = listed.iter().filter_map(|name| names::segment_number(name)).collect();
+    let Some(label) = label::find(files, dir, sealers)? else {
+        if segments.is_empty() {
+            return Ok(None);
+        }
+        let what = "its label is gone while its segments are still there".to_owned();
+        return Err(StoreError::Damaged { path: dir.to_owned(), what });
+    };
+    let numbered = |number: fn(&str) -> Option<u32>| listed.iter().filter_map(move |name| number(name));
+    let spares = listed.iter().filter(|name| names::spare_number(name).is_some()).map(|name| dir.join(name));
+    let side_cars: Vec<u32> = numbered(names::side_car_number).collect();
+    let highest = segments.iter().chain(&side_cars).copied().max().unwrap_or(0);
+    let mut laid = Laid {
+        label,
+        segments: Vec::new(),
+        side_cars,
+        spares: spares.collect(),
+        unreadable: Vec::new(),
+        highest,
+    };
+    for id in segments {
+        let path = dir.join(names::segment(id));
+        let file = files.open(&path).map_err(|source| StoreError::Io {
+            path: path.clone(),
+            doing: "open",
+            source,
+        })?;
+        match find(&*file, sealers) {
+            Ok(Found::Segment(header, key)) if header.store == laid.label.store && header.id == id => {
+                laid.segments.push(Arc::new(Segment::new(header, &key, file)));
+            }
+            Ok(Found::Segment(..)) => laid.unreadable.push((path, "it is of another store")),
+            Ok(Found::Blank) => laid.spares.push(path),
+            Ok(Found::OtherKey) => {
+                laid.unreadable.push((path, "its key is wrapped by a key that is not here"))
+            }
+            Ok(Found::Damaged) => laid.unreadable.push((path, "both copies of its header are damaged")),
+            Err(source) => return Err(StoreError::Io { path, doing: "read", source }),
+        }
+    }
+    Ok(Some(laid))
+}
+
+/// What one segment says: from its side-car or, when that does not hold, from its records.
+pub(super) fn tell(files: &dyn Files, dir: &Path, segment: &Segment) -> io::Result<Told> {
+    let path = dir.join(names::side_car(segment.header.id));
+    let beside = match files.open(&path) {
+        Ok(file) => sidecar::read(&file, segment)?,
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound => None,
+        Err(fault) => return Err(fault),
+    };
+    if let Some(records) = beside {
+        return Ok(Told { records, scanned: None });
+    }
+    let mut scanned = scan(segment, |_, _| {})?;
+    let mut records = std::mem::take(&mut scanned.records);
+    whole_envelopes(segment.header.id, &mut records, &scanned);
+    Ok(Told { records, scanned: Some(scanned) })
+}
+
+/// Without the envelopes of a torn group whose pieces are not all there: they were never acknowledged.
+fn whole_envelopes(id: u32, records: &mut Vec<Noted>, scanned: &Scanned) {
+    if scanned.torn.is_empty() {
+        return;
+    }
+    let places: std::collections::HashSet<u32> = records.iter().map(|record| record.loc.offset).collect();
+    let there = |fact: &EnvelopeFact| {
+        let wraps = fact.entries.iter().filter_map(|entry| entry.wrap.as_ref());
+        fact.chunks.iter().chain(wraps).all(|loc| loc.segment != id || places.contains(&loc.offset))
+    };
+    records
+        .retain(|record| !matches!(&record.fact, Fact::Envelope(fact) if !fact.state_only && !there(fact)));
+}
+
+/// Opens the store in a directory, or makes it.
+pub(super) fn open(
+    dir: &Path,
+    key: &RestKey,
+    stamp: Arc<dyn Stamp>,
+    machine: &Machine,
+    shape: Shape,
+    failed: watch::Sender<Option<String>>,
+) -> Result<Store, StoreError> {
+    let files = Arc::clone(&machine.files);
+    let io = |doing| move |source| StoreError::Io { path: dir.to_owned(), doing, source };
+    files.make_dir(dir).map_err(io("make the directory"))?;
+    let locked = files.lock(&dir.join(names::LOCK)).map_err(io("lock"))?;
+    let lock = locked.ok_or_else(|| StoreError::InUse { path: dir.to_owned(), pid: None })?;
+    let sealer = Sealer::new(key, Arc::clone(&machine.entropy));
+    let sealers = [sealer.clone()];
+    let laid = match lay(&*files, dir, &sealers)? {
+        Some(laid) => laid,
+        None => {
+            let label = label::make(&*files, dir, &sealer)?;
+            Laid {
+                label,
+                segments: Vec::new(),
+                side_cars: Vec::new(),
+                spares: Vec::new(),
+                unreadable: Vec::new(),
+                highest: 0,
+            }
+        }
+    };
+    refuse_other_keys(dir, &laid)?;
+    let reader = Arc::new(Reader::new(dir));
+    laid.segments.iter().for_each(|segment| reader.add(Arc::clone(segment)));
+    let mut index = Index::default();
+    let read = read_all(&*files, dir, &laid, &mut index).map_err(io("read"))?;
+    report(dir, &laid, &read.told);
+    let (spares, orphans) = sort_spares(&*files, dir, &laid).map_err(io("sort the files of"))?;
+    orphans.iter().try_for_each(|path| files.remove(path)).map_err(io("remove files of"))?;
+    let keeper = Keeper::new(&files, dir, shape, spares, machine.seats).map_err(io("start a thread for"))?;
+    for (segment, notes) in read.unnoted {
+        keeper.side_car(segment, notes);
+    }
+    let sequence = index.depth().sequence;
+    let mut common = Common {
+        files: Arc::clone(&files),
+        dir: dir.to_owned(),
+        store: laid.label.store,
+        entropy: Arc::clone(&machine.entropy),
+        sealer,
+        reader,
+        keeper,
+        number: read.next_number,
+        next_segment: laid.highest + 1,
+        sequence,
+    };
+    let mut hot = Writer::new(Stream::Hot);
+    if Planted::NonceReused.here() && read.last_hot.is_some() {
+        hot.write_on(read.last_hot, &mut common);
+    } else {
+        hot.begin(&mut common)?;
+    }
+    common.keeper.restock();
+    Ok(Store {
+        path: dir.to_owned(),
+        index: Arc::new(RwLock::new(index)),
+        common,
+        hot,
+        cold: Writer::new(Stream::Cold),
+        collector: Collector::default(),
+        stamp,
+        failed,
+        commits: Arc::default(),
+        watch: machine.watch.clone(),
+        _lock: lock,
+    })
+}
+
+/// Every key at once is missing: that is a wrong key, not damage. Nothing was touched.
+fn refuse_other_keys(dir: &Path, laid: &Laid) -> Result<(), StoreError> {
+    let other = laid.unreadable.iter().any(|(_, why)| why.contains("not here"));
+    if other { Err(StoreError::WrongKey { path: dir.to_owned() }) } else { Ok(()) }
+}
+
+/// What was read of all segments.
+struct ReadAll {
+    next_number: u64,
+    told: Vec<(u32, Scanned)>,
+    /// Segments without a side-car, and what will stand in it.
+    unnoted: Vec<(Arc<Segment>, Notes)>,
+    /// The last segment of what came in, and its records. For a planted fault alone.
+    last_hot: Option<(Arc<Segment>, Vec<Noted>)>,
+}
+
+/// A record in the order of numbers: records of two streams may alternate.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Next {
+    number: u64,
+    source: usize,
+}
+
+/// Applies the facts of all segments in the order of their numbers. A segment is read when its turn comes, and let go
+/// when it is through: what is held at once is bounded by the streams, not by the store.
+fn read_all(files: &dyn Files, dir: &Path, laid: &Laid, index: &mut Index) -> io::Result<ReadAll> {
+    let mut all = ReadAll { next_number: 0, told: Vec::new(), unnoted: Vec::new(), last_hot: None };
+    let mut coming: BTreeMap<(u64, u32), &Arc<Segment>> =
+        laid.segments.iter().map(|segment| ((segment.header.first, segment.header.id), segment)).collect();
+    let mut open: Vec<std::iter::Peekable<std::vec::IntoIter<Noted>>> = Vec::new();
+    let mut heap: BinaryHeap<Reverse<Next>> = BinaryHeap::new();
+    loop {
+        let next = heap.peek().map(|Reverse(next)| next.number);
+        if let Some(first) = coming.first_entry()
+            && next.is_none_or(|number| first.key().0 <= number)
+        {
+            let segment = first.remove();
+            index.begin_after(segment.header.sequence);
+            all.next_number = all.next_number.max(segment.header.first);
+            let mut records = told(files, dir, segment, &mut all)?.into_iter().peekable();
+            if let Some(record) = records.peek() {
+                heap.push(Reverse(Next { number: record.number, source: open.len() }));
+                open.push(records);
+            }
+            continue;
+        }
+        let Some(Reverse(Next { source, .. })) = heap.pop() else { return Ok(all) };
+        if let Some(record) = open[source].next() {
+            index.apply(record.number, record.loc, &record.fact);
+            all.next_number = all.next_number.max(record.number + 1);
+        }
+        match open[source].peek() {
+            Some(record) => heap.push(Reverse(Next { number: record.number, source })),
+            None => open[source] = Vec::new().into_iter().peekable(),
+        }
+    }
+}
+
+fn told(files: &dyn Files, dir: &Path, segment: &Arc<Segment>, all: &mut ReadAll) -> io::Result<Vec<Noted>> {
+    let Told { records, scanned } = tell(files, dir, segment)?;
+    if let Some(scanned) = &scanned {
+        settle(segment, scanned)?;
+    }
+    if segment.header.stream == Stream::Hot && Planted::NonceReused.here() {
+        all.last_hot = Some((Arc::clone(segment), records.clone()));
+    }
+    if let Some(scanned) = scanned {
+        all.unnoted.push((Arc::clone(segment), Notes::of(&records)));
+        all.told.push((segment.header.id, scanned));
+    }
+    Ok(records)
+}
+
+/// Says what is damaged, and what the machine's stop left behind.
+fn report(dir: &Path, laid: &Laid, told: &[(u32, Scanned)]) {
+    let store = dir.display();
+    for (path, why) in &laid.unreadable {
+        tracing::error!(event = "queue-damaged", %store, segment = %path.display(), why);
+    }
+    for (id, scanned) in told {
+        for lost in &scanned.lost {
+            let segment = names::segment(*id);
+            let why = format!("records {} to {} are lost", lost.start, lost.end - 1);
+            tracing::error!(event = "queue-damaged", %store, segment, why);
+        }
+        if !scanned.torn.is_empty() {
+            tracing::info!(event = "queue-tail-torn", %store, segment = names::segment(*id));
+        }
+    }
+}
+
+/// Spares under their own names; and the files that belong to nothing.
+fn sort_spares(files: &dyn Files, dir: &Path, laid: &Laid) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+    let (mut spares, mut orphans) = (Vec::new(), Vec::new());
+    for path in &laid.spares {
+        // One that was being made when the machine stopped is not whole; one that was retired is not needed twice.
+        let named = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| names::spare_number(name).is_some());
+        let whole = named && files.open(path)?.length()? > 0;
+        if whole { spares.push(path.clone()) } else { orphans.push(path.clone()) }
+    }
+    let has_segment = |id: &u32| laid.segments.iter().any(|segment| segment.header.id == *id);
+    let alone = laid.side_cars.iter().filter(|id| !has_segment(id)).map(|id| dir.join(names::side_car(*id)));
+    orphans.extend(alone);
+    Ok((spares, orphans))
+}
