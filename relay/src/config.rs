@@ -3,13 +3,17 @@
 //! Paths are relative to the file. Secrets are paths, never values.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use valise_host::config::{self, ConfigError, parsed};
+use valise_host::executor::Seats;
 use valise_host::socket::check_path;
 use valise_proto::limits as l;
 use valise_proto::names::RelayId;
+
+use crate::queue::log::Shape;
 
 /// Everything a relay is told.
 #[derive(Debug, Deserialize)]
@@ -83,19 +87,39 @@ pub struct TrustSection {
 pub struct StoreSection {
     /// Which backend.
     pub kind: StoreKind,
-    /// The queue's file; its mark and journal lie beside it.
+    /// The directory of a log; the file of SQLite, with its mark and journal beside it.
     pub path: PathBuf,
     /// 32 random bytes, readable by the owner only; best on another disk than the queue.
     pub key_file: PathBuf,
+    /// MiB of a segment of the log.
+    #[serde(default = "segment_mib")]
+    pub segment_mib: u32,
+}
+
+impl StoreSection {
+    /// How the log is laid out. Without a thread of its own to make them ahead, it has no spare segments.
+    pub fn shape(&self, seats: Seats) -> Shape {
+        let spares = if seats == Seats::Threaded { Shape::default().spares } else { 0 };
+        Shape { segment_bytes: u64::from(self.segment_mib) * 1024 * 1024, spares }
+    }
+}
+
+fn segment_mib() -> u32 {
+    u32::try_from(Shape::default().segment_bytes / (1024 * 1024)).expect("invariant: a handful")
 }
 
 /// Backends there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
+    /// Our own log of sealed segments.
+    Log,
     /// One SQLite file.
     Sqlite,
 }
+
+/// MiB of a segment: one holds many records, and it is read whole within seconds.
+const SEGMENT_MIB: RangeInclusive<u32> = 1..=1024;
 
 /// `[limits]`, each with a default that suits 203 parties on a small machine.
 #[derive(Debug, Deserialize)]
@@ -148,6 +172,11 @@ impl RelayConfig {
             );
             return Err(ConfigError::Value { path: path.to_owned(), key: "limits.incoming_mib", what });
         }
+        if !SEGMENT_MIB.contains(&self.store.segment_mib) {
+            let (least, most) = (SEGMENT_MIB.start(), SEGMENT_MIB.end());
+            let what = format!("{} is not from {least} to {most}", self.store.segment_mib);
+            return Err(ConfigError::Value { path: path.to_owned(), key: "store.segment_mib", what });
+        }
         if limits.connections == 0 {
             let what = "with 0 no device could connect; give at least the number of devices".to_owned();
             return Err(ConfigError::Value { path: path.to_owned(), key: "limits.connections", what });
@@ -191,7 +220,7 @@ mod tests {
         let config = RelayConfig::load(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/relay.example.toml")));
         let config = config.unwrap();
         assert_eq!(config.relay.id.as_str(), "hub-1");
-        assert!(config.store.path.ends_with("relay/store/queue.db"), "relative to the file");
+        assert!(config.store.path.ends_with("relay/store/queue"), "relative to the file");
         let (stated, default) = (config.limits, LimitsSection::default());
         assert_eq!(stated.connections, default.connections);
         assert_eq!(stated.incoming_mib, default.incoming_mib);
@@ -210,8 +239,8 @@ mod tests {
     fn an_unknown_key_is_told_with_its_place_and_what_was_probably_meant() {
         let said = fault("unknown", "listen = ", "listne = ");
         assert!(said.contains(".toml:9:1: `listne` is not known here; did you mean `listen`?"), "{said}");
-        let said = fault("kind", "kind = \"sqlite\"", "kind = \"paper\"");
-        assert!(said.contains("`paper` is not known here; known is `sqlite`"), "{said}");
+        let said = fault("kind", "kind = \"log\"", "kind = \"paper\"");
+        assert!(said.contains("`paper` is not known here; known are `log`, `sqlite`"), "{said}");
     }
 
     #[test]

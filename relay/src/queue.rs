@@ -16,6 +16,7 @@ use valise_proto::wire;
 
 use crate::counts::Commits;
 
+pub mod backend;
 #[cfg(test)]
 mod conformance;
 pub mod log;

@@ -21,7 +21,7 @@ use crate::hub::{Hub, HubParts};
 use crate::listener::{Doors, listen};
 use crate::papers::Papers;
 use crate::queue::Queue;
-use crate::queue::sqlite::SqliteQueue;
+use crate::queue::backend::Backend;
 
 /// How often what is past its time is ended.
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ pub enum Closed {
 
 /// A relay that is bound and not yet serving.
 pub struct Relay {
-    hub: Arc<Hub<SqliteQueue>>,
+    hub: Arc<Hub<Backend>>,
     endpoint: Endpoint,
     doors: Doors,
     // What sessions left running ends with the relay.
@@ -57,7 +57,7 @@ impl Relay {
     /// Opens the queue, then the door.
     pub async fn open(config: &RelayConfig, papers: Papers, machine: &Machine) -> Result<Self, RunError> {
         let stamp = Arc::clone(&papers.stamp);
-        let queue = SqliteQueue::open(&config.store.path, &papers.rest, stamp, machine)?;
+        let queue = Backend::open(&config.store, &papers.rest, stamp, machine)?;
         // Our own statements outlive this key's certificate: whoever judges them later is shown it too.
         let kept = queue.keep_leaf(papers.signer_key, papers.signer.clone()).await;
         kept.map_err(|error| RunError::Queue(error.to_string()))?;
@@ -81,7 +81,7 @@ impl Relay {
     }
 
     /// Where sessions, queue and trust meet.
-    pub fn hub(&self) -> &Arc<Hub<SqliteQueue>> {
+    pub fn hub(&self) -> &Arc<Hub<Backend>> {
         &self.hub
     }
 
@@ -133,7 +133,7 @@ fn bind(config: &RelayConfig, papers: &Papers, machine: &Machine) -> Result<Endp
 }
 
 /// Minds the clock until told to stop, or a failure.
-async fn attend(hub: &Hub<SqliteQueue>, stop: &CancellationToken) -> Result<(), RunError> {
+async fn attend(hub: &Hub<Backend>, stop: &CancellationToken) -> Result<(), RunError> {
     let (mut expire, mut remind) = (interval(EXPIRE_EVERY), interval(REMIND_EVERY));
     loop {
         tokio::select! {
@@ -149,7 +149,7 @@ async fn attend(hub: &Hub<SqliteQueue>, stop: &CancellationToken) -> Result<(), 
     }
 }
 
-fn remind_of(hub: &Hub<SqliteQueue>) {
+fn remind_of(hub: &Hub<Backend>) {
     let late = health::late_lists(hub);
     if !late.is_empty() {
         tracing::warn!(event = "revocation-list-late", owners = late.join(" "));

@@ -72,6 +72,14 @@ impl Lab {
         Ok(lab)
     }
 
+    /// Has the relay keep its queue in SQLite; to be called before it has one.
+    pub fn keep_in_sqlite(&self) -> Result<()> {
+        let config = self.relay.config();
+        let text = fs::read_to_string(config).context("the relay has no configuration")?;
+        let other = text.replace("kind = \"log\"", "kind = \"sqlite\"").replace("store/queue", "store/queue.db");
+        fs::write(config, other).context("cannot change the relay's configuration")
+    }
+
     /// Starts all of it: the relay is ready and every daemon welcomed.
     pub fn start(&mut self) -> Result<()> {
         self.relay.start()?;

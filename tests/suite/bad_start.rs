@@ -45,7 +45,7 @@ fn a_wrong_or_missing_key_of_a_configuration_is_named_with_its_place() {
     let client = lab.party("fr").config().to_owned();
     for (from, to, words) in [
         ("listen = ", "lisen = ", ["relay.toml:5:1:", "`lisen`", "`listen`"]),
-        ("kind = \"sqlite\"", "kind = \"sqlight\"", ["relay.toml:23:8:", "sqlight", "sqlite"]),
+        ("kind = \"log\"", "kind = \"sqlight\"", ["relay.toml:23:8:", "sqlight", "sqlite"]),
         ("[limits]", "[limit]", ["relay.toml:27:2:", "`limit`", "`limits`"]),
         ("id = \"hub-1\"\n", "", ["relay.toml:", "`id` in section [relay]", "missing"]),
     ] {
@@ -108,7 +108,9 @@ fn a_store_in_use_is_left_to_whoever_has_it() {
 
 #[test]
 fn a_damaged_store_is_refused_and_left_as_it_is() {
-    let mut lab = Lab::running(&["fr", "minustah"]).unwrap();
+    let mut lab = Lab::new(&["fr", "minustah"]).unwrap();
+    lab.keep_in_sqlite().unwrap();
+    lab.start().unwrap();
     lab.party("fr").send(&["minustah", "--wait", "delivered"], "good morning").unwrap();
     lab.party_mut("minustah").stop().unwrap();
     let held = lab.party("fr").send(&["minustah", "--wait", "relayed"], "held").unwrap();
@@ -132,7 +134,9 @@ fn a_damaged_store_is_refused_and_left_as_it_is() {
 
 #[test]
 fn a_log_that_lost_its_end_is_noticed() {
-    let mut lab = Lab::running(&["fr", "minustah"]).unwrap();
+    let mut lab = Lab::new(&["fr", "minustah"]).unwrap();
+    lab.keep_in_sqlite().unwrap();
+    lab.start().unwrap();
     lab.party("fr").send(&["minustah", "--wait", "delivered"], "good morning").unwrap();
     lab.party_mut("minustah").stop().unwrap();
     lab.party("fr").send(&["minustah", "--wait", "relayed"], "held").unwrap();

@@ -5,7 +5,9 @@ use valise_lab::{Lab, eventually, tamper};
 
 #[test]
 fn a_flipped_bit_is_found_and_the_sender_is_told() {
-    let mut lab = Lab::running(&["fr", "minustah"]).unwrap();
+    let mut lab = Lab::new(&["fr", "minustah"]).unwrap();
+    lab.keep_in_sqlite().unwrap();
+    lab.start().unwrap();
     lab.party("fr").send(&["minustah", "--wait", "delivered"], "good morning").unwrap();
     lab.party_mut("minustah").stop().unwrap();
     let whole = lab.party("fr").send(&["minustah", "--wait", "relayed"], "first").unwrap();

@@ -80,8 +80,8 @@ roster = "../{ROSTER_FILE}"
 crl_dir = "../{CRL_DIR}"
 
 [store]
-kind = "sqlite"
-path = "store/queue.db"
+kind = "log"
+path = "store/queue"
 key_file = "keys/store.key" # in service: on another disk than the queue
 
 [limits]

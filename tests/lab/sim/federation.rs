@@ -13,7 +13,7 @@ use valise_host::transport::LinkProfile;
 use valise_mint::lab::{InitRequest, Lab, init};
 use valise_mint::parties::PartyArg;
 use valise_proto::names::TrustDomain;
-use valise_relay::config::RelayConfig;
+use valise_relay::config::{RelayConfig, StoreKind};
 
 use super::machine::BEGIN_MS;
 
@@ -26,7 +26,11 @@ pub struct Federation {
     dir: PathBuf,
     lab: Lab,
     runs: AtomicU64,
+    kind: Option<StoreKind>,
 }
+
+/// Of so many seeds one keeps the relay's queue in SQLite, all others in the log.
+const SQLITE_EACH: u64 = 5;
 
 impl Federation {
     /// Of these parties.
@@ -40,13 +44,26 @@ impl Federation {
             listen: "10.0.0.1:443".parse()?,
         };
         let lab = init(&request, BEGIN_MS, Arc::new(SeededEntropy::new(PAPERS_SEED)))?;
-        Ok(Self { dir, lab, runs: AtomicU64::new(0) })
+        Ok(Self { dir, lab, runs: AtomicU64::new(0), kind: None })
     }
 
-    /// The relay's configuration, with its store in a directory of the run.
-    pub fn relay(&self, run: &Path) -> Result<RelayConfig> {
+    /// Whose relay keeps its queue in this backend, whatever the seed.
+    #[must_use]
+    pub fn keeping_in(mut self, kind: StoreKind) -> Self {
+        self.kind = Some(kind);
+        self
+    }
+
+    /// The relay's configuration, with its store in a directory of the run of a seed.
+    pub fn relay(&self, run: &Path, seed: u64) -> Result<RelayConfig> {
         let mut config = RelayConfig::load(&self.lab.relay.config)?;
-        config.store.path = run.join("relay.db");
+        let drawn = if seed % SQLITE_EACH == 0 { StoreKind::Sqlite } else { StoreKind::Log };
+        config.store.kind = self.kind.unwrap_or(drawn);
+        config.store.path = run.join(match config.store.kind {
+            StoreKind::Log => "queue",
+            StoreKind::Sqlite => "relay.db",
+        });
+        config.store.segment_mib = 1;
         Ok(config)
     }
 

@@ -46,7 +46,7 @@ impl Hostile {
     pub async fn start(federation: &Federation, parties: &[&'static str], seed: u64) -> Result<Self> {
         let mut world = World::new(federation, parties, seed)?;
         let listening = tracing::dispatcher::set_default(&world.story.listener());
-        let key_file = federation.relay(Path::new("/"))?.store.key_file;
+        let key_file = federation.relay(Path::new("/"), seed)?.store.key_file;
         world.start_all().await?;
         world.pass(WARM_MS).await?;
         Ok(Self { world, key_file, _listening: listening })

@@ -21,7 +21,7 @@ use valise_relay::config::RelayConfig;
 use valise_relay::fault::RunError;
 use valise_relay::hub::Hub;
 use valise_relay::papers::Papers as RelayPapers;
-use valise_relay::queue::sqlite::SqliteQueue;
+use valise_relay::queue::backend::Backend;
 use valise_relay::relay::Relay;
 
 use super::machine::{Life, locked};
@@ -91,7 +91,7 @@ pub struct RelayNode {
     config: RelayConfig,
     lives: u64,
     next_fuse: Option<(u64, CommitPoint)>,
-    running: Option<(Running, Weak<Hub<SqliteQueue>>)>,
+    running: Option<(Running, Weak<Hub<Backend>>)>,
 }
 
 impl RelayNode {
@@ -148,7 +148,7 @@ impl RelayNode {
     }
 
     /// Its middle, while it runs.
-    pub fn hub(&self) -> Option<Arc<Hub<SqliteQueue>>> {
+    pub fn hub(&self) -> Option<Arc<Hub<Backend>>> {
         self.running.as_ref().and_then(|(_, hub)| hub.upgrade())
     }
 

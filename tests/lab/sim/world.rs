@@ -81,7 +81,7 @@ impl World {
         store_ms: u64,
     ) -> Result<Self> {
         let dir = federation.run()?;
-        let relay = federation.relay(&dir)?;
+        let relay = federation.relay(&dir, seed)?;
         let net = Net::new(relay.relay.listen.ip(), Chance::new(seed ^ 0x6e65_7477_6f72_6b00));
         let (clock, blown): (Arc<dyn Clock>, _) = (Arc::new(SimClock::new()), Arc::new(Notify::new()));
         let ground = Ground { net: net.clone(), clock, seed, blown: Arc::clone(&blown), store_ms };

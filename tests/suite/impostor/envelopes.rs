@@ -9,11 +9,12 @@ use valise_lab::sim::run::on_paused_clock;
 use valise_lab::tamper::Field;
 use valise_proto::kinds::{Reason, ReceiptKind};
 use valise_proto::limits::DAY_MS;
+use valise_relay::config::StoreKind;
 
 /// One run for each field: fr writes to br, the relay alters it on its way.
 #[test]
 fn what_the_relay_alters_is_never_shown_and_its_author_hears_one_word() {
-    let federation = Federation::new(&["fr", "br"]).unwrap();
+    let federation = Federation::new(&["fr", "br"]).unwrap().keeping_in(StoreKind::Sqlite);
     let mut lengths = Vec::new();
     for field in Field::ALL {
         let reason = if field == Field::WrapPrekey { Reason::KeyRetired } else { Reason::Unopenable };
@@ -55,7 +56,7 @@ async fn altered(federation: &Federation, field: Field, reason: Reason) -> (Reas
 
 #[test]
 fn a_replay_is_shown_once_and_stated_again() {
-    let federation = Federation::new(&["fr", "br"]).unwrap();
+    let federation = Federation::new(&["fr", "br"]).unwrap().keeping_in(StoreKind::Sqlite);
     on_paused_clock(replays(&federation));
 }
 
@@ -114,7 +115,7 @@ async fn replays(federation: &Federation) {
 
 #[test]
 fn what_is_handed_to_another_is_not_for_it() {
-    let federation = Federation::new(&["fr", "br", "de"]).unwrap();
+    let federation = Federation::new(&["fr", "br", "de"]).unwrap().keeping_in(StoreKind::Sqlite);
     on_paused_clock(misdelivered(&federation));
 }
 
