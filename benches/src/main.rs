@@ -38,6 +38,14 @@ enum What {
     Queue(Bounds),
     /// The relay as a process, end to end through mutual TLS, and a bare yardstick beside it.
     Relay(Bounds),
+    /// One step of the backlog; `queue` starts it by itself.
+    #[command(hide = true)]
+    Backlog {
+        /// Which.
+        step: queue::backlog::Step,
+        /// Where the store lies.
+        dir: PathBuf,
+    },
     /// The yardstick's server; `relay` starts it by itself.
     #[command(hide = true)]
     Yardstick {
@@ -55,6 +63,7 @@ fn main() -> ExitCode {
         What::Seal => page::publish(&seal::figures()),
         What::Queue(bounds) => queue::figures(bounds).and_then(|section| page::publish(&section)),
         What::Relay(bounds) => relay::figures(bounds).and_then(|section| page::publish(&section)),
+        What::Backlog { step, dir } => queue::backlog::carry_out(step, &dir),
         What::Yardstick { dir } => yardstick::serve(&dir),
     };
     match done {

@@ -102,6 +102,11 @@ impl Default for Commits {
 }
 
 impl Commits {
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.micros.all.count()
+    }
+
     /// A group of so many operations was committed, in this time.
     pub fn note(&self, operations: usize, took: std::time::Duration) {
         self.operations.note(operations as u64);
