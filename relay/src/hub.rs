@@ -30,7 +30,7 @@ use valise_proto::wire;
 
 use crate::line::{Line, Session, locked};
 use crate::metrics::Metrics;
-use crate::queue::{LateWraps, Placed, Queue, QueueError, Stamp, Submission, Wrapped};
+use crate::queue::{LateWraps, Placed, Queue, QueueError, Quotas, Stamp, Submission, Wrapped};
 use crate::router::{self, Action, Event, Router, SessionNo, Verdict};
 
 mod statements;
@@ -259,6 +259,7 @@ impl<Q: Queue> Hub<Q> {
             wraps: transfer.wraps.into_iter().filter(|(mailbox, _)| allowed.contains(mailbox)).collect(),
             recipients: allowed,
             parts: transfer.parts,
+            quotas: Quotas::NONE,
             now_ms,
         };
         match self.noted(self.queue.enqueue(submission).await) {
@@ -273,7 +274,7 @@ impl<Q: Queue> Hub<Q> {
                 refused(Refusal::IdReused, Some(statement))
             }
             Err(QueueError::Full) => refused(Refusal::StoreFull, None),
-            Err(_) => refused(Refusal::SlowDown, None),
+            Ok(Placed::Over(_)) | Err(_) => refused(Refusal::SlowDown, None),
         }
     }
 

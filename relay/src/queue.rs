@@ -20,7 +20,10 @@ pub mod backend;
 #[cfg(test)]
 mod conformance;
 pub mod log;
+mod quota;
 pub mod sqlite;
+
+pub use quota::{Held, Over, Quota, Quotas};
 
 /// The relay's number of an envelope, from 1, in order of acceptance.
 pub type Sequence = u64;
@@ -40,6 +43,8 @@ pub struct Submission {
     pub wraps: Vec<(Mailbox, wire::KeyWrap)>,
     /// Ciphertext segments of each part, in order.
     pub parts: Vec<Vec<Bytes>>,
+    /// How much may wait, this envelope included.
+    pub quotas: Quotas,
     /// Unix milliseconds by the relay's clock.
     pub now_ms: u64,
 }
@@ -60,6 +65,8 @@ pub enum Placed {
     },
     /// The same device used the id before for other bytes.
     IdReused,
+    /// Nothing of it was stored, and no number given: a quota stands in the way for now.
+    Over(Over),
 }
 
 /// Wraps that follow a message accepted before.
@@ -165,6 +172,28 @@ pub struct Outlook {
     pub next_expiry_ms: Option<u64>,
 }
 
+/// What waits, as an administrator asks for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// By precedence, the highest first, without those of which nothing waits.
+    pub precedences: Vec<(Precedence, Held)>,
+    /// The fullest mailboxes, by entries, then bytes; among equals in any order.
+    pub mailboxes: Vec<MailboxHeld>,
+    /// How many mailboxes something waits for.
+    pub mailboxes_in_all: u64,
+}
+
+/// What waits for one mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailboxHeld {
+    /// Which.
+    pub mailbox: Mailbox,
+    /// How much.
+    pub held: Held,
+    /// When the oldest of it was accepted, Unix milliseconds.
+    pub oldest_ms: u64,
+}
+
 /// Why a verb failed. `Full` may be tried again; after `Failed` the process ends and a restart reads again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {
@@ -195,6 +224,8 @@ pub trait Queue: Send + Sync + 'static {
     /// Stores an envelope: body once, an entry per recipient, wrap once per mailbox. An entry without its wrap is
     /// not handed out. Idempotent by submitter and message id; a retry fills wraps that were still missing, so
     /// the mailboxes of its wraps are to be woken whether it was fresh or not. `keep_leaf` of the author comes first.
+    /// Quotas are judged by [`Quotas::judge`] over what the same commit holds, for what is fresh alone: of what came
+    /// before, a retry is never refused.
     fn enqueue(&self, submission: Submission) -> impl Future<Output = Answer<Placed>> + Send;
 
     /// Adds or replaces wraps of a message accepted before: all, or none when one is for another mailbox. An entry
@@ -274,6 +305,9 @@ pub trait Queue: Send + Sync + 'static {
 
     /// What waits longest, and what runs out first. Cheap, however much is held.
     fn outlook(&self) -> impl Future<Output = Answer<Outlook>> + Send;
+
+    /// What waits, counted, with at most `max` mailboxes. Cheap beside what is held: it grows with the mailboxes.
+    fn census(&self, max: usize) -> impl Future<Output = Answer<Census>> + Send;
 
     /// What its commits took since it was opened.
     fn commits(&self) -> &Commits;

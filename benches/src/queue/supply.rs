@@ -11,7 +11,7 @@ use valise_proto::names::{DeviceId, DeviceName, Mailbox, MessageId, PartyName};
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 use valise_proto::signing::{Hash, KeyId};
 use valise_proto::wire;
-use valise_relay::queue::Submission;
+use valise_relay::queue::{Quotas, Submission};
 
 /// The author's key, by name.
 const SIGNER: KeyId = KeyId([3; HASH_BYTES]);
@@ -94,6 +94,7 @@ impl Supply {
             recipients: to,
             wraps,
             parts: vec![vec![body]],
+            quotas: Quotas::NONE,
             now_ms: NOW_MS,
         }
     }

@@ -7,6 +7,7 @@ use super::Queue;
 pub(crate) mod cast;
 pub(crate) mod keeping;
 pub(crate) mod placing;
+pub(crate) mod quotas;
 pub(crate) mod settling;
 
 /// Where a backend is tried: opened, closed and opened again over the same disk. Its stamp is [`cast::stamp`].
@@ -54,6 +55,17 @@ macro_rules! conformance {
                 a_restart_keeps_everything,
                 the_depth_is_what_is_held,
                 the_outlook_names_what_waits_longest_and_what_runs_out_first,
+                a_census_counts_by_precedence_and_names_the_fullest_mailboxes,
+            }
+            quotas {
+                a_mailbox_is_full_to_the_entry_and_to_the_byte_even_after_a_restart,
+                a_retry_of_what_is_stored_is_never_refused,
+                a_full_mailbox_takes_what_others_with_room_get_too,
+                a_sender_is_charged_for_each_recipient_and_once_for_the_bytes,
+                what_ends_makes_room_again_however_it_ends,
+                the_last_place_is_given_once,
+                what_is_urgent_finds_a_tenth_left,
+                a_quota_that_was_lowered_takes_nothing_until_enough_has_gone,
             }
         }
     };

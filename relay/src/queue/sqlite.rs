@@ -24,8 +24,8 @@ use valise_proto::signing::KeyId;
 use valise_proto::wire;
 
 use super::{
-    Answer, Depth, Ended, Entry, LateWraps, Noted, Outgoing, Outlook, Placed, Queue, QueueError, Sequence,
-    Stamp, Submission, Wrapped,
+    Answer, Census, Depth, Ended, Entry, LateWraps, Noted, Outgoing, Outlook, Placed, Queue, QueueError,
+    Sequence, Stamp, Submission, Wrapped,
 };
 use crate::counts::Commits;
 use group::{Draft, Group};
@@ -34,6 +34,7 @@ use store::{Op, Store, damage};
 
 mod apart;
 mod group;
+mod held;
 mod keep;
 mod place;
 mod read;
@@ -195,6 +196,10 @@ impl Queue for SqliteQueue {
 
     async fn outlook(&self) -> Answer<Outlook> {
         self.read(read::outlook).await
+    }
+
+    async fn census(&self, max: usize) -> Answer<Census> {
+        self.read(move |conn, vault| held::census(conn, vault, max)).await
     }
 
     fn commits(&self) -> &Commits {

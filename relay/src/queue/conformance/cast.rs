@@ -15,7 +15,7 @@ use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 use valise_proto::signing::{SigningKey, VerifyKey};
 use valise_proto::wire;
 
-use crate::queue::{Entry, LateWraps, Placed, Queue, Sequence, Stamp, Submission};
+use crate::queue::{Entry, LateWraps, Placed, Queue, Quotas, Sequence, Stamp, Submission};
 
 /// The hour of the stories, Unix milliseconds.
 pub(crate) const NOW: u64 = 1_790_000_000_000;
@@ -96,6 +96,7 @@ pub(crate) struct Message {
     pub(crate) precedence: Precedence,
     pub(crate) expires_ms: u64,
     pub(crate) parts: Vec<Vec<Bytes>>,
+    pub(crate) quotas: Quotas,
     pub(crate) now_ms: u64,
 }
 
@@ -107,6 +108,7 @@ pub(crate) fn message(id: u8) -> Message {
         precedence: Precedence::Routine,
         expires_ms: EXPIRES,
         parts: vec![vec![Bytes::from(vec![id; 272])]],
+        quotas: Quotas::NONE,
         now_ms: NOW,
     }
 }
@@ -171,6 +173,7 @@ impl Message {
             recipients: self.to.iter().map(|(name, _)| mailbox(name)).collect(),
             wraps: self.to.iter().filter(|(_, known)| *known).map(|(name, _)| wrap(name, 1)).collect(),
             parts: self.parts.clone(),
+            quotas: self.quotas,
             now_ms: self.now_ms,
         }
     }

@@ -1,12 +1,13 @@
 //! Stories of keeping: receipts until they are taken, bundles, certificates; all of it over a restart.
 
 use bytes::Bytes;
+use valise_proto::kinds::Precedence;
 use valise_proto::kinds::ReceiptKind::{Delivered, Opened};
 use valise_proto::wire;
 
 use super::Lab;
-use super::cast::{EXPIRES, NOW, bundle, device, fr, fr_leaf, mail, mailbox, message, next};
-use crate::queue::{Depth, Outlook, Queue};
+use super::cast::{EXPIRES, Message, NOW, bundle, device, fr, fr_leaf, mail, mailbox, message, next};
+use crate::queue::{Census, Depth, Held, MailboxHeld, Outlook, Queue};
 
 pub(crate) async fn receipts_come_oldest_first_to_their_own_device(lab: &impl Lab) {
     let queue = lab.open();
@@ -116,4 +117,41 @@ pub(crate) async fn the_outlook_names_what_waits_longest_and_what_runs_out_first
     assert_eq!(queue.outlook().await.unwrap(), of(NOW, EXPIRES));
     queue.expire(EXPIRES, 10).await.unwrap();
     assert_eq!(queue.outlook().await.unwrap(), Outlook::default());
+}
+
+pub(crate) async fn a_census_counts_by_precedence_and_names_the_fullest_mailboxes(lab: &impl Lab) {
+    let queue = lab.open();
+    assert_eq!(queue.census(9).await.unwrap(), Census::default());
+    let (routine, flash) = (Precedence::Routine, Precedence::Flash);
+    for (id, precedence, to) in [
+        (1, routine, vec![("br", true), ("jp", true), ("minustah", false)]),
+        (2, routine, vec![("minustah", true)]),
+        (3, flash, vec![("br", true), ("minustah", true)]),
+    ] {
+        Message { precedence, to, now_ms: NOW + u64::from(id), ..message(id) }.place(&queue).await;
+    }
+    let held = |entries| Held { entries, bytes: entries * 272 };
+    let of = |name, entries, oldest| MailboxHeld {
+        mailbox: mailbox(name),
+        held: held(entries),
+        oldest_ms: oldest,
+    };
+    let all = queue.census(9).await.unwrap();
+    assert_eq!(all.precedences, [(flash, held(2)), (routine, held(4))]);
+    assert_eq!(all.mailboxes, [of("minustah", 3, NOW + 1), of("br", 2, NOW + 1), of("jp", 1, NOW + 1)]);
+    let some = queue.census(1).await.unwrap();
+    assert_eq!((some.mailboxes.len(), some.mailboxes_in_all), (1, 3));
+
+    let circular = Message { to: vec![("br", true), ("jp", true), ("minustah", false)], ..message(1) };
+    for by in ["br", "jp"] {
+        queue.note(1, mailbox(by), circular.stated(1, by, Delivered)).await.unwrap();
+    }
+    lab.close(queue).await;
+    let queue = lab.open();
+    let left = queue.census(9).await.unwrap();
+    assert_eq!(left.precedences, [(flash, held(2)), (routine, held(2))]);
+    assert_eq!(left.mailboxes, [of("minustah", 3, NOW + 1), of("br", 1, NOW + 3)]);
+    assert_eq!(left.mailboxes_in_all, 2);
+    queue.expire(EXPIRES, 10).await.unwrap();
+    assert_eq!(queue.census(9).await.unwrap(), Census::default());
 }

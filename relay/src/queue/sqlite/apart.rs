@@ -46,7 +46,7 @@ fn let_go(
         return Ok(Draft::of(None));
     }
     let key = group.vault.mailbox_key(mailbox);
-    settle(group, sequence, &key)?;
+    settle(group, sequence, &key, &author.submitter.party)?;
     let delete = "DELETE FROM entries WHERE sequence = ?1 AND mailbox = ?2";
     group.tx.execute(delete, (sequence.cast_signed(), key))?;
     Ok(Draft::of(Some(author.submitter)))

@@ -13,9 +13,10 @@ use valise_proto::signing::Hash;
 use valise_proto::wire;
 
 use super::group::{Draft, Group};
+use super::held;
 use super::rows::{Author, Vault, entry_row, envelope_row};
 use super::schema::{QUEUED, SETTLED, WAITING, place};
-use crate::queue::{LateWraps, Placed, Sequence, Submission, Wrapped};
+use crate::queue::{Held, LateWraps, Placed, Sequence, Submission, Wrapped};
 
 type Wraps<'a> = BTreeMap<&'a Mailbox, &'a wire::KeyWrap>;
 
@@ -42,6 +43,9 @@ pub(super) fn enqueue(group: &mut Group<'_>, submission: &Submission) -> Result<
             let relayed = proof.take(signed);
             Placed::Stored { sequence, relayed, fresh: false, denied }
         }));
+    }
+    if let Some(over) = held::over(group, submission)? {
+        return Ok(Draft::of(Placed::Over(over)));
     }
     let sequence = group.next_sequence();
     insert_envelope(group, sequence, submission, hash)?;
@@ -191,6 +195,7 @@ fn insert_entries(
 ) -> Result<(), StoreError> {
     let Group { tx, vault, .. } = group;
     let recipients: BTreeSet<_> = submission.recipients.iter().collect();
+    let bytes = submission.facts.ct_len();
     let mut insert = tx.prepare_cached(
         "INSERT INTO entries (sequence, mailbox, name, wrap, precedence, expires_ms, bytes, state)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -207,12 +212,17 @@ fn insert_entries(
             wrap,
             submission.facts.precedence.to_wire(),
             stored_ms(submission.facts.expires_ms),
-            submission.facts.ct_len().cast_signed(),
+            bytes.cast_signed(),
             state,
         ))?;
+        held::count_entry(tx, &key, submission.facts.precedence, bytes)?;
     }
     drop(insert);
-    group.depth.entries += recipients.len() as u64;
+    let entries = recipients.len() as u64;
+    if entries > 0 {
+        held::count_envelope(tx, vault, &submission.submitter.party, Held { entries, bytes })?;
+    }
+    group.depth.entries += entries;
     Ok(())
 }
 

@@ -65,6 +65,11 @@ impl Vault {
         self.sealer.blind("device", device.to_string().as_bytes())
     }
 
+    /// Of a party that submits.
+    pub(super) fn sender_key(&self, party: &PartyName) -> Blind {
+        self.sealer.blind("sender", party.as_str().as_bytes())
+    }
+
     /// Of a message of one submitter. Names have no NUL, so no two pairs share an encoding.
     pub(super) fn message_key(&self, submitter: &DeviceId, id: &MessageId) -> Blind {
         let text = [submitter.to_string().as_bytes(), b"\0", id.as_bytes()].concat();

@@ -81,8 +81,26 @@ pub(super) const SCHEMA: Schema = Schema {
 
         CREATE TABLE leaves (key BLOB PRIMARY KEY, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;
         CREATE TABLE bundles (mailbox BLOB PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
-    "],
+    ", COUNTS],
 };
+
+/// What waits, counted. Senders are sealed, so that the store itself counts those that were there before: `counted`
+/// says whether it has.
+const COUNTS: &str = "
+    CREATE TABLE held (
+        mailbox BLOB NOT NULL, precedence INTEGER NOT NULL, entries INTEGER NOT NULL CHECK (entries >= 0),
+        bytes INTEGER NOT NULL CHECK (bytes >= 0), PRIMARY KEY (mailbox, precedence)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO held
+        SELECT mailbox, precedence, COUNT(*), SUM(bytes) FROM entries WHERE state < 2 GROUP BY mailbox, precedence;
+    CREATE TABLE senders (
+        sender BLOB PRIMARY KEY, entries INTEGER NOT NULL CHECK (entries >= 0),
+        bytes INTEGER NOT NULL CHECK (bytes >= 0)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX oldest ON entries (mailbox, sequence) WHERE state < 2;
+    ALTER TABLE tally ADD COLUMN counted INTEGER NOT NULL DEFAULT 1;
+    UPDATE tally SET counted = NOT EXISTS (SELECT 1 FROM accepted WHERE open > 0);
+";
 
 #[cfg(test)]
 mod tests {

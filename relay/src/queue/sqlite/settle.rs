@@ -9,10 +9,11 @@ use valise_host::ledger::StoreError;
 use valise_host::planted::Planted;
 use valise_proto::kinds::{Reason, ReceiptKind};
 use valise_proto::limits::REPLAY_KEPT_MS;
-use valise_proto::names::Mailbox;
+use valise_proto::names::{Mailbox, PartyName};
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 
 use super::group::{Draft, Group};
+use super::held;
 use super::place::{entry_state, stored_ms};
 use super::rows::{Author, Blind, entry_row, envelope_row};
 use super::schema::{QUEUED, SETTLED, WAITING, places};
@@ -43,7 +44,7 @@ pub(super) fn note(
     drop(insert);
     group.keep_receipt(&author.submitter, signed)?;
     if kind.settles() && state == QUEUED {
-        settle(group, sequence, &key)?;
+        settle(group, sequence, &key, &author.submitter.party)?;
     }
     Ok(Draft::of(Noted::Kept { author: author.submitter }))
 }
@@ -71,16 +72,25 @@ pub(super) fn author(group: &Group<'_>, sequence: Sequence) -> Result<Option<Aut
 }
 
 /// Lets an open entry go ([P-32]), and with the last of them the envelope's bytes.
-pub(super) fn settle(group: &mut Group<'_>, sequence: Sequence, mailbox: &Blind) -> Result<(), StoreError> {
+pub(super) fn settle(
+    group: &mut Group<'_>,
+    sequence: Sequence,
+    mailbox: &Blind,
+    sender: &PartyName,
+) -> Result<(), StoreError> {
     let tx = group.tx;
     let number = sequence.cast_signed();
     let mut end = tx.prepare_cached(
-        "UPDATE entries SET state = ?1, wrap = NULL, name = NULL WHERE sequence = ?2 AND mailbox = ?3",
+        "UPDATE entries SET state = ?1, wrap = NULL, name = NULL WHERE sequence = ?2 AND mailbox = ?3
+         RETURNING precedence, bytes",
     )?;
-    end.execute((SETTLED, number, mailbox))?;
+    let (precedence, bytes): (i32, i64) =
+        end.query_row((SETTLED, number, mailbox), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    held::drop_entry(group, mailbox, precedence, bytes)?;
     let mut count =
         tx.prepare_cached("UPDATE accepted SET open = open - 1 WHERE sequence = ?1 RETURNING open")?;
     let open: i64 = count.query_row([number], |row| row.get(0))?;
+    held::drop_of_sender(group, sender, if open == 0 { bytes } else { 0 })?;
     if open == 0 {
         let (first, last) = places(sequence);
         tx.prepare_cached("DELETE FROM segments WHERE place BETWEEN ?1 AND ?2")?.execute((first, last))?;
@@ -104,7 +114,7 @@ pub(super) fn expire(group: &mut Group<'_>, now_ms: u64, max: usize) -> Result<D
     let late = find_late(group, now_ms, max)?;
     let entries = late.len();
     for late in late {
-        settle(group, late.sequence, &late.key)?;
+        settle(group, late.sequence, &late.key, &late.author.submitter.party)?;
         authors.insert(late.author.submitter.clone());
         let receipt = Receipt {
             kind: ReceiptKind::Expired,

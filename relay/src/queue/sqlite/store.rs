@@ -13,6 +13,7 @@ use valise_host::ledger::{CommitWatch, Committed, Ledger, StoreError};
 use valise_host::rest::Sealer;
 
 use super::group::{Draft, Group, Operation, Signed};
+use super::held;
 use super::rows::Vault;
 use super::schema::SCHEMA;
 use crate::counts::Commits;
@@ -111,8 +112,14 @@ impl Store {
         stamp: Arc<dyn Stamp>,
         failed: watch::Sender<Option<String>>,
     ) -> Result<Self, StoreError> {
-        let ledger = Ledger::open(path, &SCHEMA, &sealer)?;
+        let mut ledger = Ledger::open(path, &SCHEMA, &sealer)?;
         let vault = Arc::new(Vault::new(sealer, path));
+        let counted: Option<bool> = ledger.read(|conn| {
+            Ok(conn.query_row("SELECT counted FROM tally", [], |row| row.get(0)).optional()?)
+        })?;
+        if counted == Some(false) {
+            ledger.commit(|tx| held::count_senders(tx, &vault))?;
+        }
         let depth = ledger.read(|conn| {
             conn.set_prepared_statement_cache_capacity(STATEMENTS);
             let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at).map(i64::cast_unsigned);

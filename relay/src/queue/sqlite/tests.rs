@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use valise_host::entropy::random;
 use valise_host::executor::Seats;
 use valise_host::keyfile::KeyFile;
-use valise_proto::kinds::ReceiptKind;
+use valise_proto::kinds::{Precedence, ReceiptKind};
 
 use super::*;
 use crate::queue::conformance::cast::{bundle, device, mailbox, message, next, stamp};
 use crate::queue::conformance::{Lab, conformance};
+use crate::queue::{Held, Over, Quota, Quotas};
 
 /// A directory for one test, gone when the test ends.
 pub(super) struct Scratch(PathBuf);
@@ -135,6 +136,56 @@ async fn a_wrong_key_opens_nothing_and_touches_nothing() {
     assert!(matches!(refused, Err(StoreError::WrongKey { .. })), "{refused:?}");
     assert!(files(&dir.store()) == before);
     assert_eq!(next(&open(&dir.store(), Seats::Inline).unwrap(), "br").await, [1]);
+}
+
+/// What came after the first format, taken away again.
+const FIRST_FORMAT: &str = "
+    DROP TABLE held; DROP TABLE senders; DROP INDEX oldest; ALTER TABLE tally DROP COLUMN counted;
+    PRAGMA user_version = 1;";
+
+#[tokio::test]
+async fn a_store_of_the_first_format_counts_what_it_holds() {
+    let dir = Scratch::new();
+    let queue = open(&dir.store(), Seats::Inline).unwrap();
+    let mut circular = message(1);
+    circular.to = vec![("br", true), ("minustah", false)];
+    circular.place(&queue).await;
+    message(2).place(&queue).await;
+    message(3).place(&queue).await;
+    queue.note(3, mailbox("br"), message(3).stated(3, "br", ReceiptKind::Delivered)).await.unwrap();
+    queue.close().await;
+    let raw = Connection::open(dir.store()).unwrap();
+    raw.execute_batch(FIRST_FORMAT).unwrap();
+    drop(raw);
+
+    let queue = open(&dir.store(), Seats::Inline).unwrap();
+    let trial = async |id, to, mailbox: Held, sender: Held| {
+        let quota = |held: Held| Quota { entries: held.entries, bytes: held.bytes };
+        let mut message = message(id);
+        message.precedence = Precedence::Flash; // the whole of the quota
+        message.to = vec![(to, true)];
+        message.quotas = Quotas { mailbox: quota(mailbox), sender: quota(sender) };
+        match queue.enqueue(message.submission()).await.unwrap() {
+            Placed::Over(over) => Some(over),
+            _ => None,
+        }
+    };
+    let (much, more) = (Held { entries: 99, bytes: 99_999 }, |entries, bytes| Held { entries, bytes });
+    for (to, waits) in [("br", 2), ("minustah", 1)] {
+        let bytes = (waits + 1) * 272;
+        for short in [more(waits, bytes), more(waits + 1, bytes - 1)] {
+            assert_eq!(trial(4, to, short, much).await, Some(Over::Mailboxes), "{to}");
+        }
+    }
+    for short in [more(3, 3 * 272), more(4, 3 * 272 - 1)] {
+        assert_eq!(trial(4, "br", much, short).await, Some(Over::Sender), "three entries of two envelopes");
+    }
+    assert_eq!(trial(4, "br", more(3, 3 * 272), more(4, 3 * 272)).await, None);
+
+    // All of it ends without a count going below nothing.
+    queue.expire(u64::MAX, 100).await.unwrap();
+    assert_eq!(queue.depth().await.unwrap().entries, 0);
+    assert_eq!(trial(5, "br", more(1, 272), more(1, 272)).await, None, "and all of the room is there again");
 }
 
 #[tokio::test]
