@@ -248,7 +248,8 @@ pub trait Queue: Send + Sync + 'static {
     /// Forgets, as many at most, envelopes that ended and are so old that no replay of them would be taken.
     fn expire(&self, now_ms: u64, max: usize) -> impl Future<Output = Answer<Ended>> + Send;
 
-    /// The next entries of a mailbox by precedence, then number, without those in `skip` and the expired.
+    /// The next entries of a mailbox by precedence, then number, without those in `skip` and the expired; at most `max`
+    /// of each precedence, so that whoever schedules sees what waits behind a stream of more urgent ones.
     fn next(
         &self,
         mailbox: Mailbox,

@@ -26,6 +26,7 @@ macro_rules! conformance {
         conformance! { $lab =>
             placing {
                 the_highest_precedence_goes_first_then_the_lowest_number,
+                what_waits_behind_the_more_urgent_is_seen_too,
                 a_retry_has_the_same_answer_even_after_a_restart,
                 an_id_is_bound_to_its_bytes_and_to_its_device,
                 a_recipient_without_a_wrap_waits_for_it,

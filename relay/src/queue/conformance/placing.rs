@@ -6,7 +6,9 @@ use valise_proto::limits::SEGMENT_CT_BYTES;
 use valise_proto::signing::KeyId;
 
 use super::Lab;
-use super::cast::{EXPIRES, NOW, device, fr, fr_leaf, hub_key, mailbox, message, next, none, segments, wrap};
+use super::cast::{
+    EXPIRES, Message, NOW, device, fr, fr_leaf, hub_key, mailbox, message, next, none, segments, wrap,
+};
 use crate::queue::{Depth, Entry, Placed, Queue, Sequence, Wrapped};
 
 pub(crate) async fn the_highest_precedence_goes_first_then_the_lowest_number(lab: &impl Lab) {
@@ -26,6 +28,31 @@ pub(crate) async fn the_highest_precedence_goes_first_then_the_lowest_number(lab
     let of = |sequence, precedence| Entry { sequence, precedence, expires_ms: EXPIRES, bytes: 272 };
     assert_eq!(two, [of(4, Precedence::Immediate), of(3, Precedence::Routine)]);
     assert!(queue.next(mailbox("br"), none(), 0, NOW).await.unwrap().is_empty());
+}
+
+pub(crate) async fn what_waits_behind_the_more_urgent_is_seen_too(lab: &impl Lab) {
+    let queue = lab.open();
+    let of = [Precedence::Routine, Precedence::Immediate, Precedence::Deferred];
+    for id in 1..=12 {
+        let precedence = of[usize::from(id) % 3];
+        Message { precedence, ..message(id) }.place(&queue).await;
+    }
+    // 1, 4, 7, 10 are immediate, 2, 5, 8, 11 deferred, 3, 6, 9, 12 routine.
+    let seen = async |skip: &[Sequence], max| {
+        let entries = queue.next(mailbox("br"), skip.iter().copied().collect(), max, NOW).await.unwrap();
+        entries.iter().map(|entry| entry.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&[], 1).await, [1, 3, 2]);
+    assert_eq!(seen(&[], 3).await, [1, 4, 7, 3, 6, 9, 2, 5, 8]);
+    assert_eq!(seen(&[1, 4, 3, 2, 5, 8, 11], 2).await, [7, 10, 6, 9]);
+    assert_eq!(seen(&[], 4).await, seen(&[], 100).await);
+    assert_eq!(seen(&[], 100).await.len(), 12);
+    let ends = message(3).expires_ms;
+    let mut brief = Message { precedence: Precedence::Routine, ..message(13) };
+    brief.expires_ms = ends - 1;
+    brief.place(&queue).await;
+    let late = queue.next(mailbox("br"), none(), 1, ends - 1).await.unwrap();
+    assert_eq!(late.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [1, 3, 2], "13 is over");
 }
 
 pub(crate) async fn a_retry_has_the_same_answer_even_after_a_restart(lab: &impl Lab) {

@@ -20,7 +20,7 @@ const OLDEST: &str = "SELECT MIN(sequence) FROM headers";
 /// `state < 2` is written out: a bound value would not let the partial index be used.
 const NEXT_EXPIRY: &str = "SELECT MIN(expires_ms) FROM entries WHERE state < 2";
 
-/// The next entries of a mailbox ([P-36]).
+/// The next entries of a mailbox ([P-36]), at most `max` of each precedence.
 pub(super) fn next(
     conn: &Connection,
     vault: &Vault,
@@ -32,27 +32,47 @@ pub(super) fn next(
     // `state = 1` is written out: a bound value would not let the partial index be used.
     let mut find = conn.prepare_cached(
         "SELECT precedence, sequence, expires_ms, bytes FROM entries
-         WHERE mailbox = ?1 AND state = 1 AND expires_ms > ?2 ORDER BY precedence DESC, sequence",
+         WHERE mailbox = ?1 AND state = 1 AND precedence < ?2 AND expires_ms > ?3
+         ORDER BY precedence DESC, sequence",
     )?;
-    let mut rows = find.query((mailbox, stored_ms(now_ms)))?;
     let mut entries = Vec::new();
-    while entries.len() < max {
-        let Some(row) = rows.next()? else { break };
-        let sequence = row.get::<_, i64>(1)?.cast_unsigned();
-        if skip.contains(&sequence) {
-            continue;
-        }
-        let precedence = Precedence::from_wire(row.get(0)?).map_err(|_| {
-            vault.damaged(format!("envelope {sequence} has a precedence that does not exist"))
-        })?;
-        entries.push(Entry {
-            sequence,
-            precedence,
-            expires_ms: row.get::<_, i64>(2)?.cast_unsigned(),
-            bytes: row.get::<_, i64>(3)?.cast_unsigned(),
-        });
+    if max == 0 {
+        return Ok(entries);
     }
-    Ok(entries)
+    let mut below = i32::MAX;
+    'bands: loop {
+        let mut rows = find.query((mailbox, below, stored_ms(now_ms)))?;
+        let mut of_this = 0;
+        while let Some(row) = rows.next()? {
+            let precedence: i32 = row.get(0)?;
+            if precedence != below {
+                (below, of_this) = (precedence, 0);
+            } else if of_this == max {
+                continue 'bands; // there may be much more of it: look below
+            }
+            let sequence = row.get::<_, i64>(1)?.cast_unsigned();
+            if !skip.contains(&sequence) {
+                entries.push(entry(vault, row, sequence, precedence)?);
+                of_this += 1;
+            }
+        }
+        return Ok(entries);
+    }
+}
+
+fn entry(
+    vault: &Vault,
+    row: &rusqlite::Row<'_>,
+    sequence: Sequence,
+    precedence: i32,
+) -> Result<Entry, StoreError> {
+    let unknown = |_| vault.damaged(format!("envelope {sequence} has a precedence that does not exist"));
+    Ok(Entry {
+        sequence,
+        precedence: Precedence::from_wire(precedence).map_err(unknown)?,
+        expires_ms: row.get::<_, i64>(2)?.cast_unsigned(),
+        bytes: row.get::<_, i64>(3)?.cast_unsigned(),
+    })
 }
 
 /// An envelope as it rests, for one mailbox.
