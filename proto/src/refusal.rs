@@ -25,6 +25,8 @@ pub enum Refusal {
     SlowDown,
     /// The relay is about to stop.
     Draining,
+    /// The mailbox of every recipient holds as much as it may for now.
+    MailboxFull,
 }
 
 impl Refusal {
@@ -40,6 +42,7 @@ impl Refusal {
         Self::StoreFull,
         Self::SlowDown,
         Self::Draining,
+        Self::MailboxFull,
     ];
 
     /// Its number on the wire: 1xx final, 2xx to be tried again ([P-50]).
@@ -55,6 +58,7 @@ impl Refusal {
             Self::StoreFull => 200,
             Self::SlowDown => 201,
             Self::Draining => 202,
+            Self::MailboxFull => 203,
         }
     }
 
@@ -63,11 +67,13 @@ impl Refusal {
         Self::ALL.iter().copied().find(|refusal| refusal.code() == code)
     }
 
-    /// When to try again with the same bytes, milliseconds; none = never.
+    /// When to try again with the same bytes, milliseconds, unless the relay knows better; none = never.
     pub const fn retry_after_ms(self) -> Option<u32> {
         match self {
             Self::StoreFull => Some(10_000),
             Self::SlowDown | Self::Draining => Some(1_000),
+            // A mailbox has room again once its device is back: not within seconds, and each try sends all of it.
+            Self::MailboxFull => Some(60_000),
             _ => None,
         }
     }
@@ -85,6 +91,7 @@ impl Refusal {
             Self::StoreFull => "store-full",
             Self::SlowDown => "slow-down",
             Self::Draining => "draining",
+            Self::MailboxFull => "mailbox-full",
         }
     }
 }

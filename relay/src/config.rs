@@ -14,6 +14,7 @@ use valise_proto::limits as l;
 use valise_proto::names::RelayId;
 
 use crate::queue::log::Shape;
+use crate::queue::{Quota, Quotas};
 
 /// Everything a relay is told.
 #[derive(Debug, Deserialize)]
@@ -122,7 +123,7 @@ pub enum StoreKind {
 const SEGMENT_MIB: RangeInclusive<u32> = 1..=1024;
 
 /// `[limits]`, each with a default that suits 203 parties on a small machine.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsSection {
     /// Connections at once, those still shaking hands included.
@@ -131,11 +132,57 @@ pub struct LimitsSection {
     pub incoming_mib: u32,
     /// Handshakes that may be pending before callers must prove their address (costs them a round trip).
     pub unproven_handshakes: u32,
+    /// Envelopes that may wait for one mailbox: a mission away for a month that gets 3,000 a day.
+    pub mailbox_messages: u32,
+    /// MiB of ciphertext that may wait for one mailbox.
+    pub mailbox_mib: u32,
+    /// Envelopes of one party that may wait, counted once for each recipient: half of a mailbox, so that no party alone
+    /// can close one to all others; and two hundred circulars that nobody has taken yet.
+    pub sender_messages: u32,
+    /// MiB of ciphertext of one party that may wait, each envelope once: a quarter of a mailbox, for the same reason.
+    /// With 203 parties at most 203 GiB, were all of them hostile.
+    pub sender_mib: u32,
 }
 
 impl Default for LimitsSection {
     fn default() -> Self {
-        Self { connections: 1024, incoming_mib: 256, unproven_handshakes: 64 }
+        Self {
+            connections: 1024,
+            incoming_mib: 256,
+            unproven_handshakes: 64,
+            mailbox_messages: 100_000,
+            mailbox_mib: 4096,
+            sender_messages: 50_000,
+            sender_mib: 1024,
+        }
+    }
+}
+
+const MIB: u64 = 1024 * 1024;
+
+impl LimitsSection {
+    /// How much may wait.
+    pub fn quotas(&self) -> Quotas {
+        let quota = |entries: u32, mib: u32| Quota { entries: entries.into(), bytes: u64::from(mib) * MIB };
+        Quotas {
+            mailbox: quota(self.mailbox_messages, self.mailbox_mib),
+            sender: quota(self.sender_messages, self.sender_mib),
+        }
+    }
+
+    /// Every limit with the least that lets a relay do its work, and why.
+    fn floors(&self) -> [(&'static str, u32, u64, &'static str); 6] {
+        let held = l::MESSAGE_CT_MAX + (l::HEADER_MAX + l::RECIPIENTS_MAX * l::WRAP_MAX) as u64;
+        let mib = Quota::least_for(l::MESSAGE_CT_MAX).div_ceil(MIB);
+        let all = Quota::least_for(l::RECIPIENTS_MAX as u64);
+        [
+            ("limits.incoming_mib", self.incoming_mib, held.div_ceil(MIB), "one message of the largest size"),
+            ("limits.connections", self.connections, 1, "the number of devices"),
+            ("limits.mailbox_messages", self.mailbox_messages, 1, "one message"),
+            ("limits.mailbox_mib", self.mailbox_mib, mib, "one message of the largest size"),
+            ("limits.sender_messages", self.sender_messages, all, "one message to as many as there may be"),
+            ("limits.sender_mib", self.sender_mib, mib, "one message of the largest size"),
+        ]
     }
 }
 
@@ -180,6 +227,11 @@ impl RelayConfig {
         if limits.connections == 0 {
             let what = "with 0 no device could connect; give at least the number of devices".to_owned();
             return Err(ConfigError::Value { path: path.to_owned(), key: "limits.connections", what });
+        for (key, given, least, what) in self.limits.floors() {
+            if u64::from(given) < least {
+                let what = format!("{given} is too little; give at least {least}, {what}");
+                return Err(ConfigError::Value { path: path.to_owned(), key, what });
+            }
         }
         if let Some(Err(fault)) = self.relay.admin_socket.as_deref().map(check_path) {
             let what = format!("{fault}; choose a shorter directory for the socket");
@@ -198,6 +250,8 @@ impl RelayConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::Held;
+    use valise_proto::kinds::Precedence;
 
     const EXAMPLE: &str = include_str!("../relay.example.toml");
 
@@ -222,9 +276,7 @@ mod tests {
         assert_eq!(config.relay.id.as_str(), "hub-1");
         assert!(config.store.path.ends_with("relay/store/queue"), "relative to the file");
         let (stated, default) = (config.limits, LimitsSection::default());
-        assert_eq!(stated.connections, default.connections);
-        assert_eq!(stated.incoming_mib, default.incoming_mib);
-        assert_eq!(stated.unproven_handshakes, default.unproven_handshakes);
+        assert_eq!(stated, default);
     }
 
     #[test]
@@ -254,7 +306,29 @@ mod tests {
         let said = fault("incoming", "incoming_mib = 256", "incoming_mib = 17");
         assert!(said.contains("limits.incoming_mib: 17 is too little; give at least 19"), "{said}");
         let said = fault("connections", "connections = 1024", "connections = 0");
-        assert!(said.contains("limits.connections: with 0 no device could connect"), "{said}");
+        assert!(said.contains("limits.connections: 0 is too little; give at least 1"), "{said}");
+        let said = fault("mailbox", "mailbox_mib = 4096", "mailbox_mib = 19");
+        assert!(
+            said.contains("limits.mailbox_mib: 19 is too little; give at least 20, one message"),
+            "{said}"
+        );
+        let said = fault("sender", "sender_messages = 50000", "sender_messages = 284");
+        assert!(said.contains("limits.sender_messages: 284 is too little; give at least 285"), "{said}");
+    }
+
+    #[test]
+    fn the_least_quotas_take_the_largest_message_and_the_largest_circular() {
+        let limits = LimitsSection {
+            mailbox_messages: 1,
+            mailbox_mib: 20,
+            sender_messages: 285,
+            sender_mib: 20,
+            ..LimitsSection::default()
+        };
+        let mailboxes = (0..l::RECIPIENTS_MAX).map(|_| Ok::<_, std::convert::Infallible>(Held::default()));
+        let quotas = limits.quotas();
+        let Ok(over) = quotas.judge(Precedence::Routine, l::MESSAGE_CT_MAX, Held::default(), mailboxes);
+        assert_eq!(over, None);
     }
 
     #[test]

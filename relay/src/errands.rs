@@ -17,7 +17,7 @@ use valise_proto::session::{Close, ReceiptId};
 use valise_proto::signing::KeyId;
 use valise_proto::wire::{self, frame::Kind};
 
-use crate::hub::{Answer, Hub};
+use crate::hub::{Answer, Hub, Refused};
 use crate::queue::{Entry, Queue, QueueError};
 
 /// Pause before a full disk, or a queue that could not answer, is tried again.
@@ -64,7 +64,9 @@ pub fn answers(id: MessageId, answer: Answer) -> Vec<Event> {
             let denied = (!answer.denied.is_empty()).then_some(Event::Denied(answer.denied));
             denied.into_iter().chain(relayed.into_iter().map(accepted)).collect()
         }
-        Err((refusal, statement)) => vec![Event::Refused(id, refusal, statement)],
+        Err(Refused { refusal, retry_after_ms, statement }) => {
+            vec![Event::Refused(id, refusal, retry_after_ms, statement)]
+        }
     }
 }
 

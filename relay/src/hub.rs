@@ -30,13 +30,16 @@ use valise_proto::wire;
 
 use crate::line::{Line, Session, locked};
 use crate::metrics::Metrics;
-use crate::queue::{LateWraps, Placed, Queue, QueueError, Quotas, Stamp, Submission, Wrapped};
+use crate::queue::{LateWraps, Over, Placed, Queue, QueueError, Quotas, Stamp, Submission, Wrapped};
 use crate::router::{self, Action, Event, Router, SessionNo, Verdict};
 
 mod statements;
 
 use statements::Signers;
 
+/// When a sender whose quota is used up may try again, milliseconds: what waits goes as its recipients take it, and each
+/// try sends all of an envelope.
+const SENDER_RETRY_MS: u32 = 30_000;
 /// Most entries ended in one commit by the clock: keeps the group small beside live traffic.
 const EXPIRE_BATCH: usize = 256;
 
@@ -44,9 +47,20 @@ const EXPIRE_BATCH: usize = 256;
 #[derive(Debug)]
 pub struct Answer {
     /// Durable, with its proof; or not taken.
-    pub outcome: Result<Vec<SignedReceipt>, (Refusal, Option<SignedReceipt>)>,
+    pub outcome: Result<Vec<SignedReceipt>, Refused>,
     /// Signed refusals of single recipients, for the session's control stream.
     pub denied: Vec<SignedReceipt>,
+}
+
+/// Why a submission was not taken.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its number and word.
+    pub refusal: Refusal,
+    /// When to try again, milliseconds; none = as the refusal says.
+    pub retry_after_ms: Option<u32>,
+    /// The relay's signed word, when it is final.
+    pub statement: Option<SignedReceipt>,
 }
 
 /// The relay's meeting place.
@@ -66,6 +80,7 @@ pub struct Hub<Q> {
     sessions: AtomicU64,
     draining: AtomicBool,
     errands: CancellationToken,
+    quotas: Quotas,
     metrics: Metrics,
 }
 
@@ -87,6 +102,8 @@ pub struct HubParts<Q> {
     pub signer_key: KeyId,
     /// KiB of envelopes on their way into the queue at once.
     pub incoming_kib: u32,
+    /// How much may wait in the queue.
+    pub quotas: Quotas,
 }
 
 impl<Q: Queue> Hub<Q> {
@@ -108,6 +125,7 @@ impl<Q: Queue> Hub<Q> {
             sessions: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             errands: CancellationToken::new(),
+            quotas: parts.quotas,
             metrics: Metrics::default(),
         }
     }
@@ -259,7 +277,7 @@ impl<Q: Queue> Hub<Q> {
             wraps: transfer.wraps.into_iter().filter(|(mailbox, _)| allowed.contains(mailbox)).collect(),
             recipients: allowed,
             parts: transfer.parts,
-            quotas: Quotas::NONE,
+            quotas: self.quotas,
             now_ms,
         };
         match self.noted(self.queue.enqueue(submission).await) {
@@ -273,8 +291,15 @@ impl<Q: Queue> Hub<Q> {
                 let statement = self.refusal(&facts, hash, 0, None, Reason::Malformed);
                 refused(Refusal::IdReused, Some(statement))
             }
+            Ok(Placed::Over(over)) => {
+                self.metrics.held_back.of(over.into()).one();
+                match over {
+                    Over::Mailboxes => refused(Refusal::MailboxFull, None),
+                    Over::Sender => put_off(Refusal::SlowDown, SENDER_RETRY_MS),
+                }
+            }
             Err(QueueError::Full) => refused(Refusal::StoreFull, None),
-            Ok(Placed::Over(_)) | Err(_) => refused(Refusal::SlowDown, None),
+            Err(_) => refused(Refusal::SlowDown, None),
         }
     }
 
@@ -427,5 +452,10 @@ impl<Q: Queue> Hub<Q> {
 }
 
 fn refused(refusal: Refusal, statement: Option<SignedReceipt>) -> Answer {
-    Answer { outcome: Err((refusal, statement)), denied: Vec::new() }
+    Answer { outcome: Err(Refused { refusal, retry_after_ms: None, statement }), denied: Vec::new() }
+}
+
+fn put_off(refusal: Refusal, retry_after_ms: u32) -> Answer {
+    let refused = Refused { refusal, retry_after_ms: Some(retry_after_ms), statement: None };
+    Answer { outcome: Err(refused), denied: Vec::new() }
 }

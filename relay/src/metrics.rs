@@ -6,7 +6,7 @@ use valise_proto::refusal::Refusal;
 use valise_proto::session::Close;
 
 use crate::counts::{Counter, Tally, Word};
-use crate::queue::QueueError;
+use crate::queue::{Over, QueueError};
 
 pub mod text;
 
@@ -105,6 +105,35 @@ impl From<&QueueError> for Trouble {
     }
 }
 
+/// What there is too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// In the mailbox of every recipient.
+    Mailbox,
+    /// Of the sender.
+    Sender,
+}
+
+impl Word for Bound {
+    const ALL: &'static [Self] = &[Self::Mailbox, Self::Sender];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Mailbox => "mailbox",
+            Self::Sender => "sender",
+        }
+    }
+}
+
+impl From<Over> for Bound {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::Mailboxes => Self::Mailbox,
+            Over::Sender => Self::Sender,
+        }
+    }
+}
+
 /// Everything counted.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -114,6 +143,8 @@ pub struct Metrics {
     pub repeated: Counter,
     /// Submissions that were not taken, by reason.
     pub refused: Tally<Refusal>,
+    /// Submissions of these that a bound held back, by what there is too much of.
+    pub held_back: Tally<Bound>,
     /// Single recipients that were refused.
     pub recipients_refused: Counter,
     /// Ciphertext bytes accepted.
@@ -165,7 +196,7 @@ mod tests {
             assert_eq!(words.len(), W::ALL.len(), "{words:?}");
             words.len()
         }
-        assert_eq!(words::<Refusal>() + words::<ReceiptKind>() + words::<Trouble>(), 10 + 7 + 3);
-        assert_eq!(words::<Close>() + words::<Turned>(), 11 + 8);
+        assert_eq!(words::<Refusal>() + words::<ReceiptKind>() + words::<Trouble>(), 11 + 7 + 3);
+        assert_eq!(words::<Close>() + words::<Turned>() + words::<Bound>(), 11 + 8 + 2);
     }
 }

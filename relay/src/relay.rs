@@ -71,6 +71,7 @@ impl Relay {
             signer: papers.signer,
             signer_key: papers.signer_key,
             incoming_kib: config.limits.incoming_mib.saturating_mul(1024),
+            quotas: config.limits.quotas(),
         });
         let errands = hub.errands().clone().drop_guard();
         let doors = Doors {

@@ -243,9 +243,9 @@ impl RelaySession {
                 Ok(Vec::new())
             }
             Event::Denied(refusals) => Ok(receipt_frames(refusals).into_iter().map(Action::Send).collect()),
-            Event::Refused(id, refusal, statement) => {
+            Event::Refused(id, refusal, retry_after_ms, statement) => {
                 self.submitting.remove(&id);
-                Ok(vec![refused(id, refusal, statement)])
+                Ok(vec![refused(id, refusal, retry_after_ms, statement)])
             }
             Event::Wake => {
                 self.dry.clear();
@@ -324,13 +324,13 @@ impl RelaySession {
         }
         match self.state {
             State::Live if self.submitting.len() >= l::TRANSFERS_MAX as usize => {
-                Ok(vec![refused(id, Refusal::SlowDown, None)])
+                Ok(vec![refused(id, Refusal::SlowDown, None, None)])
             }
             State::Live => {
                 self.submitting.insert(id);
                 Ok(vec![Action::Submit(transfer)])
             }
-            State::Draining => Ok(vec![refused(id, Refusal::Draining, None)]),
+            State::Draining => Ok(vec![refused(id, Refusal::Draining, None, None)]),
             _ => Err(Close::Protocol),
         }
     }
@@ -429,11 +429,18 @@ impl RelaySession {
     }
 }
 
-fn refused(id: MessageId, refusal: Refusal, statement: Option<SignedReceipt>) -> Action {
+fn refused(
+    id: MessageId,
+    refusal: Refusal,
+    retry_after_ms: Option<u32>,
+    statement: Option<SignedReceipt>,
+) -> Action {
+    // Only what may be tried again has a time, whatever was asked for.
+    let retry_after_ms = refusal.retry_after_ms().map_or(0, |usual| retry_after_ms.unwrap_or(usual));
     Action::Send(Kind::Refused(wire::Refused {
         message_id: bytes::Bytes::copy_from_slice(id.as_bytes()),
         code: refusal.code(),
-        retry_after_ms: refusal.retry_after_ms().unwrap_or(0),
+        retry_after_ms,
         statement: statement.map(|receipt| receipt.to_wire()),
     }))
 }

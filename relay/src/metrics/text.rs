@@ -117,6 +117,12 @@ fn moving(text: &mut Text, metrics: &Metrics) {
         &metrics.repeated,
     );
     text.tally("submissions_refused_total", "reason", "Submissions not taken.", &metrics.refused);
+    text.tally(
+        "submissions_held_back_total",
+        "bound",
+        "Submissions told to come again because too much waits: in the mailbox, or of the sender.",
+        &metrics.held_back,
+    );
     text.counter(
         "recipients_refused_total",
         "Recipients of accepted envelopes that no agreement allows, or that do not exist.",

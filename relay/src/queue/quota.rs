@@ -48,6 +48,11 @@ impl Quota {
     /// No bound.
     pub const NONE: Self = Self { entries: u64::MAX, bytes: u64::MAX };
 
+    /// The least limit that has room for this much of what is not urgent.
+    pub const fn least_for(wanted: u64) -> u64 {
+        wanted + wanted.div_ceil(URGENT_PART - 1)
+    }
+
     /// Whether this much more may wait beside what does.
     pub fn admits(self, precedence: Precedence, held: Held, more: Held) -> bool {
         let whole = precedence >= Precedence::Immediate;
@@ -64,7 +69,7 @@ impl Quotas {
     /// Whether an envelope of so many ciphertext bytes may be stored; `mailboxes` is what each recipient's holds, one
     /// item a recipient, and is asked only as far as needed.
     ///
-    /// It is stored for all its recipients or for none. A full mailbox refuses what is for it alone; of an envelope
+    /// It is stored for all its recipients or for none ([P-53]). A full mailbox refuses what is for it alone; of an envelope
     /// for several it takes its own as long as one of the others has room. Its bytes are stored for that one anyhow,
     /// and the other answers were worse: to refuse it would let one absent mailbox stop every circular, to leave one
     /// recipient out would end the message there for good. What is waiting beyond a mailbox's quota in this way is

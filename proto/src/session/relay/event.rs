@@ -53,8 +53,9 @@ pub enum Event {
     Accepted(wire::Acceptance),
     /// Signed refusals of single recipients; they go out ahead of the acceptance.
     Denied(Vec<SignedReceipt>),
-    /// A submission was not taken; the statement, when it is final.
-    Refused(MessageId, Refusal, Option<SignedReceipt>),
+    /// A submission was not taken: why, when to try again (milliseconds; none = as the refusal says), and the statement,
+    /// when it is final.
+    Refused(MessageId, Refusal, Option<u32>, Option<SignedReceipt>),
     /// The queue may have entries for a mailbox of the device.
     Wake,
     /// The queue's answer to `Pull`.
