@@ -51,7 +51,7 @@ pub async fn accepted(
 async fn doubt(office: &Office, id: MessageId, kind: &str, why: &str) -> Result<(), OfficeError> {
     tracing::warn!(event = "receipt-refused", kind, why);
     let until_ms = office.book.own_ms() + DOUBT_MS;
-    office.write(move |boxes| boxes.postpone(&id, until_ms)).await
+    office.write(move |boxes| boxes.postpone(&id, until_ms, None)).await
 }
 
 /// A submission was not taken: tried again later, or ended by the relay's signed word.
@@ -65,7 +65,9 @@ pub async fn refused(
 ) -> Result<(), OfficeError> {
     if retry_after_ms > 0 {
         let until_ms = office.book.own_ms() + u64::from(retry_after_ms);
-        office.write(move |boxes| boxes.postpone(&id, until_ms)).await?;
+        let why = Refusal::from_code(code);
+        office.write(move |boxes| boxes.postpone(&id, until_ms, why)).await?;
+        office.changed();
         return Ok(());
     }
     tracing::warn!(event = "submission-refused", id = valise_host::logs::brief(id.as_bytes()), code);

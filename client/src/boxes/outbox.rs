@@ -11,6 +11,7 @@ use valise_proto::header::{Header, SignedHeader};
 use valise_proto::kinds::Addressing;
 use valise_proto::limits as l;
 use valise_proto::names::{Mailbox, MessageId};
+use valise_proto::refusal::Refusal;
 use valise_proto::wire;
 use zeroize::Zeroizing;
 
@@ -182,11 +183,16 @@ impl Boxes {
         })
     }
 
-    /// Leaves a message and its late wraps alone until then: the relay asked for it. Unix milliseconds.
-    pub fn postpone(&mut self, id: &MessageId, until_ms: u64) -> Result<Committed<()>, BoxesError> {
+    /// Leaves a message and its late wraps alone until then, Unix milliseconds: the relay asked for it, and why.
+    pub fn postpone(
+        &mut self,
+        id: &MessageId,
+        until_ms: u64,
+        why: Option<Refusal>,
+    ) -> Result<Committed<()>, BoxesError> {
         self.commit(|tx, vault| {
-            let set = "UPDATE outbox SET not_before_ms = ?2 WHERE message = ?1";
-            tx.execute(set, params![vault.out(id), sql(until_ms)])?;
+            let set = "UPDATE outbox SET not_before_ms = ?2, refused = ?3 WHERE message = ?1";
+            tx.execute(set, params![vault.out(id), sql(until_ms), why.map_or(0, Refusal::code)])?;
             Ok(())
         })
     }

@@ -10,6 +10,7 @@ use valise_proto::kinds::{Reason, ReceiptKind};
 use valise_proto::limits::{RECEIPTS_PER_RECIPIENT, REPLAY_KEPT_MS};
 use valise_proto::names::{Mailbox, MessageId};
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
+use valise_proto::refusal::Refusal;
 
 use super::meta::raise;
 use super::outbox::{facts, find, header, place};
@@ -334,6 +335,8 @@ pub(super) struct Standing {
     pub(super) data: Addressee,
     pub(super) state: State,
     pub(super) keyless: bool,
+    /// Why the relay has not taken it yet, when it said so.
+    pub(super) refused: Option<Refusal>,
 }
 
 /// The state of each recipient, sorted by mailbox.
@@ -344,10 +347,16 @@ pub(super) fn standings(
     message: &Blind,
 ) -> Result<Vec<Standing>, StoreError> {
     let rows = rows(conn, vault, row, message)?;
-    let standing = |row: Row| Standing {
-        keyless: row.wrap == Wrap::Missing && row.state == State::Queued,
-        state: row.state,
-        data: row.data,
+    let mut find = conn.prepare_cached("SELECT refused FROM outbox WHERE id = ?1")?;
+    let refused = Refusal::from_code(find.query_row([row], |row| row.get(0))?);
+    let standing = |row: Row| {
+        let (queued, keyless) = (row.state == State::Queued, row.wrap == Wrap::Missing);
+        Standing {
+            keyless: queued && keyless,
+            refused: refused.filter(|_| queued && !keyless),
+            state: row.state,
+            data: row.data,
+        }
     };
     let mut all: Vec<_> = rows.into_iter().map(standing).collect();
     all.sort_by(|a, b| a.data.mailbox.cmp(&b.data.mailbox));

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use valise_host::ledger::{Schema, StoreError};
 
 /// The client's store: "VAL", boxes.
-pub(super) const SCHEMA: Schema = Schema { application_id: 0x5641_4c42, steps: &[FIRST] };
+pub(super) const SCHEMA: Schema = Schema { application_id: 0x5641_4c42, steps: &[FIRST, REFUSED] };
 
 /// Sets what holds for a connection alone: what is deleted (a content key above all) is overwritten in its page.
 pub(super) fn prepare(conn: &Connection) -> Result<(), StoreError> {
@@ -97,3 +97,6 @@ CREATE TABLE bundle (mailbox BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHO
 CREATE TABLE leaf (key BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE meta (name TEXT PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
 ";
+
+/// The number of the refusal that a message waits out; 0 = none.
+const REFUSED: &str = "ALTER TABLE outbox ADD COLUMN refused INTEGER NOT NULL DEFAULT 0";

@@ -31,7 +31,7 @@ pub struct Tracked {
     pub time_ms: u64,
     /// Who says so: a mailbox, or `relay/ID`.
     pub by: String,
-    /// For a bad end why, or `waiting-for-key`.
+    /// For a bad end why; while it is `queued`, `waiting-for-key` or the refusal that it waits out.
     pub reason: Option<String>,
     /// The recipient ended a header that is not the one we signed: it was changed on its way.
     pub changed_header: bool,
@@ -126,15 +126,16 @@ impl Boxes {
 }
 
 fn tracked(vault: &Vault, one: Standing) -> Result<Tracked, StoreError> {
-    let Standing { data, state, keyless } = one;
+    let Standing { data, state, keyless, refused } = one;
     let said = Some(data.reason).filter(|reason| !reason.is_empty());
+    let waits = refused.map(|refusal| refusal.as_str().to_owned());
     Ok(Tracked {
         to: Mailbox::new(&data.mailbox).map_err(|_| vault.broken("recipient"))?,
         addressing: Addressing::from_wire(data.addressing).map_err(|_| vault.broken("recipient"))?,
         state,
         time_ms: data.time_ms,
         by: data.by,
-        reason: if keyless { Some(WAITING_FOR_KEY.to_owned()) } else { said },
+        reason: if keyless { Some(WAITING_FOR_KEY.to_owned()) } else { said.or(waits) },
         changed_header: data.changed_header,
     })
 }

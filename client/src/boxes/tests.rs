@@ -14,6 +14,7 @@ use valise_proto::kinds::{Addressing, Class, Precedence, Reason, ReceiptKind};
 use valise_proto::limits as l;
 use valise_proto::names::{DeviceName, Mailbox, MessageId, RelayId};
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
+use valise_proto::refusal::Refusal;
 use valise_proto::signing::{Hash, SigningKey};
 use valise_proto::wire;
 use zeroize::Zeroizing;

@@ -82,11 +82,15 @@ fn the_urgent_go_first_then_the_oldest_and_the_postponed_wait() {
     };
     assert_eq!(turn(&boxes, 10, NOW), [id(2), id(4), id(1), id(3)]);
     assert_eq!(turn(&boxes, 2, NOW), [id(2), id(4)]);
-    boxes.postpone(&id(2), NOW + 1_000).unwrap().into_inner();
+    boxes.postpone(&id(2), NOW + 1_000, Some(Refusal::MailboxFull)).unwrap().into_inner();
     drop(boxes);
-    let boxes = dir.open();
+    let mut boxes = dir.open();
     assert_eq!(turn(&boxes, 10, NOW), [id(4), id(1), id(3)]);
     assert_eq!(turn(&boxes, 1, NOW + 1_000), [id(2)]);
+    let why = |boxes: &Boxes| boxes.track(&id(2)).unwrap().unwrap()[0].reason.clone();
+    assert_eq!(why(&boxes).as_deref(), Some("mailbox-full"));
+    boxes.postpone(&id(2), NOW + 2_000, None).unwrap().into_inner();
+    assert_eq!(why(&boxes), None);
 }
 
 #[test]
@@ -120,10 +124,12 @@ fn recipients_with_keys_do_not_wait_for_those_without() {
     let late = boxes.late_wraps(10, &BTreeSet::new(), NOW).unwrap();
     assert_eq!((late.len(), late[0].id), (1, id(1)));
     assert_eq!(late[0].wraps, [wrap("us")]);
-    boxes.postpone(&id(1), NOW + 1).unwrap().into_inner();
+    boxes.postpone(&id(1), NOW + 1, Some(Refusal::SlowDown)).unwrap().into_inner();
     assert!(boxes.late_wraps(10, &BTreeSet::new(), NOW).unwrap().is_empty());
     assert_eq!(boxes.late_wraps(10, &BTreeSet::new(), NOW + 1).unwrap().len(), 1);
-    boxes.postpone(&id(1), 0).unwrap().into_inner();
+    let reasons: Vec<_> = boxes.track(&id(1)).unwrap().unwrap().into_iter().map(|one| one.reason).collect();
+    assert_eq!(reasons, [None, Some("waiting-for-key".to_owned()), Some("slow-down".to_owned())]);
+    boxes.postpone(&id(1), 0, None).unwrap().into_inner();
     assert_eq!(relayed(&mut boxes, 1, hash, Some("us")), Noted::Advanced);
     assert!(boxes.late_wraps(10, &BTreeSet::new(), NOW).unwrap().is_empty());
     assert_eq!(words(&boxes, 1), ["relayed", "queued", "relayed"]);
