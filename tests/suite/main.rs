@@ -16,6 +16,7 @@
 //! - [`every_commit`]: each program dies at each commit of its store.
 //! - [`bad_link`]: a mission behind a satellite, cut and moved.
 //! - [`comeback`]: 187 bureaus come back at once.
+//! - [`pressure`]: too much waits, and senders keep what the relay does not take.
 //! - [`simulation`]: drawn runs against the reference model, and the instrument itself.
 //! - `planted`: the faults that those runs must find (feature `planted`).
 //! - [`replays`]: every fault ever found, as the operations that show it.
@@ -40,6 +41,7 @@ mod orderly;
 mod outage;
 #[cfg(feature = "planted")]
 mod planted;
+mod pressure;
 mod replays;
 mod simulation;
 mod storm;

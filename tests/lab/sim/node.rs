@@ -17,7 +17,7 @@ use valise_client::papers::Papers as DevicePapers;
 use valise_host::clock::Clock;
 use valise_host::ledger::CommitPoint;
 use valise_host::transport::LinkProfile;
-use valise_relay::config::RelayConfig;
+use valise_relay::config::{LimitsSection, RelayConfig};
 use valise_relay::fault::RunError;
 use valise_relay::hub::Hub;
 use valise_relay::papers::Papers as RelayPapers;
@@ -108,6 +108,11 @@ impl RelayNode {
     /// Its store.
     pub fn store(&self) -> PathBuf {
         self.config.store.path.clone()
+    }
+
+    /// How much it takes, from its next start on.
+    pub fn limits(&mut self) -> &mut LimitsSection {
+        &mut self.config.limits
     }
 
     /// Lets its next life end at a commit.

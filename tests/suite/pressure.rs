@@ -1,0 +1,129 @@
+//! Too much waits: the relay holds back what is beyond its bounds, senders keep it, and all of it arrives once there is
+//! room. Time is the run's own.
+
+use valise_client::contract::Desk;
+use valise_lab::sim::federation::Federation;
+use valise_lab::sim::judge;
+use valise_lab::sim::ops::RELAY;
+use valise_lab::sim::run::{calm, on_paused_clock};
+use valise_lab::sim::world::World;
+use valise_proto::kinds::Precedence::{self, Flash, Routine};
+
+const PARTIES: [&str; 3] = ["fr", "br", "minustah"];
+/// For everything to be up and linked, and again for what was asked to be done.
+const WARM_MS: u64 = 2_500;
+/// A satellite's greeting, and what waits for it.
+const FAR_MS: u64 = 30_000;
+
+/// A relay and three parties that are up, and know one another's keys.
+async fn acquainted(world: &mut World) {
+    world.start_all().await.unwrap();
+    world.pass(WARM_MS).await.unwrap();
+    for (from, to) in [("fr", "br"), ("fr", "minustah"), ("br", "minustah")] {
+        ask(world, from, &[to], Routine);
+    }
+    world.pass(FAR_MS).await.unwrap();
+}
+
+/// An operator sends a message; its number.
+fn ask(world: &mut World, from: &'static str, to: &[&'static str], precedence: Precedence) -> u64 {
+    let number = world.model.lock().unwrap().ask(from, to, 300);
+    let send = world.operator(from).send(number, precedence);
+    world.beside(send);
+    number
+}
+
+/// How far a message came at one recipient, as its author sees it: `relayed`, or `queued mailbox-full`.
+async fn standing(world: &mut World, number: u64, to: &str) -> String {
+    let asked = world.model.lock().unwrap().asked(number).clone();
+    let lines = world.party(asked.from).desk().unwrap().track(asked.id.unwrap()).await.unwrap();
+    let line = lines.into_iter().find(|line| line.to == to).unwrap();
+    let reason = line.reason.map(|reason| format!(" {reason}")).unwrap_or_default();
+    format!("{}{reason}", line.state.as_str())
+}
+
+/// How many of these stand so.
+async fn count(world: &mut World, numbers: &[u64], to: &str, state: &str) -> usize {
+    let mut count = 0;
+    for number in numbers {
+        count += usize::from(standing(world, *number, to).await == state);
+    }
+    count
+}
+
+/// Faults stop, everything comes; nothing is lost and nothing twice.
+async fn all_arrives_once(world: &mut World) {
+    calm(world).await.unwrap();
+    let lost_and_doubled = judge::judge(world).await;
+    let faults = world.model.lock().unwrap().faults().to_vec();
+    let story = world.story.lines();
+    assert!(lost_and_doubled == (0, 0) && faults.is_empty(), "{lost_and_doubled:?} {faults:?} {story:#?}");
+}
+
+#[test]
+fn a_full_mailbox_is_waited_out_and_stops_nobody_else() {
+    let federation = Federation::new(&PARTIES).unwrap();
+    on_paused_clock(async {
+        let mut world = World::new(&federation, &PARTIES, 4).unwrap();
+        world.relay.limits().mailbox_messages = 10;
+        acquainted(&mut world).await;
+        world.stop("minustah").await.unwrap();
+
+        let many: Vec<u64> = (0..12).map(|_| ask(&mut world, "fr", &["minustah"], Routine)).collect();
+        world.pass(WARM_MS).await.unwrap();
+        assert_eq!(count(&mut world, &many, "minustah", "relayed").await, 9, "a tenth is for the urgent");
+        assert_eq!(count(&mut world, &many, "minustah", "queued mailbox-full").await, 3);
+        let (other, flash) =
+            (ask(&mut world, "br", &["minustah"], Routine), ask(&mut world, "fr", &["minustah"], Flash));
+        let circular = ask(&mut world, "fr", &["br", "minustah"], Routine);
+        world.pass(WARM_MS).await.unwrap();
+        assert_eq!(standing(&mut world, other, "minustah").await, "queued mailbox-full");
+        assert_eq!(standing(&mut world, flash, "minustah").await, "relayed");
+        assert_eq!(standing(&mut world, circular, "br").await, "delivered", "it does not wait for the other");
+        assert_eq!(standing(&mut world, circular, "minustah").await, "relayed");
+
+        // Who waits survives its own death and the relay's, and asks again without getting anything past the bound.
+        for node in ["fr", RELAY] {
+            world.kill(node).await.unwrap();
+            world.start(node).await.unwrap();
+        }
+        world.pass(150_000).await.unwrap();
+        assert_eq!(count(&mut world, &many, "minustah", "relayed").await, 9);
+        assert_eq!(count(&mut world, &many, "minustah", "queued mailbox-full").await, 3);
+
+        world.start("minustah").await.unwrap();
+        world.pass(60_000 + FAR_MS).await.unwrap();
+        assert_eq!(
+            count(&mut world, &many, "minustah", "delivered").await,
+            12,
+            "a minute later at the latest"
+        );
+        all_arrives_once(&mut world).await;
+    });
+}
+
+#[test]
+fn a_sender_over_its_quota_is_told_to_slow_down_and_others_go_on() {
+    let parties = ["fr", "br", "de", "minustah"];
+    let federation = Federation::new(&parties).unwrap();
+    on_paused_clock(async {
+        let mut world = World::new(&federation, &parties, 5).unwrap();
+        world.relay.limits().sender_messages = 4;
+        acquainted(&mut world).await;
+        world.stop("minustah").await.unwrap();
+        let many: Vec<u64> = (0..6).map(|_| ask(&mut world, "fr", &["minustah"], Routine)).collect();
+        world.pass(WARM_MS).await.unwrap();
+        assert_eq!(count(&mut world, &many, "minustah", "relayed").await, 4);
+        assert_eq!(count(&mut world, &many, "minustah", "queued slow-down").await, 2);
+        let (own, other) =
+            (ask(&mut world, "fr", &["br"], Routine), ask(&mut world, "br", &["minustah"], Routine));
+        world.pass(WARM_MS).await.unwrap();
+        assert_eq!(standing(&mut world, own, "br").await, "queued slow-down", "all of fr's mail is its own");
+        assert_eq!(standing(&mut world, other, "minustah").await, "relayed", "br has sent less");
+
+        world.start("minustah").await.unwrap();
+        world.pass(30_000 + FAR_MS).await.unwrap();
+        assert_eq!(standing(&mut world, own, "br").await, "delivered", "half a minute later at the latest");
+        all_arrives_once(&mut world).await;
+    });
+}
