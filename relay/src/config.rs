@@ -13,6 +13,7 @@ use valise_host::socket::check_path;
 use valise_proto::limits as l;
 use valise_proto::names::RelayId;
 
+use crate::disk::Thresholds;
 use crate::queue::log::Shape;
 use crate::queue::{Quota, Quotas};
 
@@ -142,6 +143,12 @@ pub struct LimitsSection {
     /// MiB of ciphertext of one party that may wait, each envelope once: a quarter of a mailbox, for the same reason.
     /// With 203 parties at most 203 GiB, were all of them hostile.
     pub sender_mib: u32,
+    /// Percent of the disk under the store that may be in use before less is taken: nothing below priority, nothing below
+    /// flash, nothing at all.
+    pub disk_used_percent: [u32; 3],
+    /// MiB that must be free besides for it to come to that: a full mailbox, half of one, and what statements, the
+    /// store's own upkeep and a day of logs need while nothing is taken.
+    pub disk_free_mib: [u32; 3],
 }
 
 impl Default for LimitsSection {
@@ -154,6 +161,8 @@ impl Default for LimitsSection {
             mailbox_mib: 4096,
             sender_messages: 50_000,
             sender_mib: 1024,
+            disk_used_percent: [85, 92, 97],
+            disk_free_mib: [4096, 2048, 1024],
         }
     }
 }
@@ -168,6 +177,25 @@ impl LimitsSection {
             mailbox: quota(self.mailbox_messages, self.mailbox_mib),
             sender: quota(self.sender_messages, self.sender_mib),
         }
+    }
+
+    /// How much room the disk must have.
+    pub fn disk(&self) -> Thresholds {
+        let free = self.disk_free_mib.map(|mib| u64::from(mib) * MIB);
+        Thresholds { used_percent: self.disk_used_percent, free }
+    }
+
+    /// Thresholds that come in order.
+    fn check_disk(&self) -> Result<(), (&'static str, String)> {
+        if !self.disk_used_percent.is_sorted() || self.disk_used_percent[2] > 100 {
+            let what = "not three percents of which none is below the one before".to_owned();
+            return Err(("limits.disk_used_percent", what));
+        }
+        if !self.disk_free_mib.iter().rev().is_sorted() {
+            let what = "not three numbers of which none is above the one before".to_owned();
+            return Err(("limits.disk_free_mib", what));
+        }
+        Ok(())
     }
 
     /// Every limit with the least that lets a relay do its work, and why.
@@ -209,29 +237,19 @@ impl RelayConfig {
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let largest = l::MESSAGE_CT_MAX + (l::HEADER_MAX + l::RECIPIENTS_MAX * l::WRAP_MAX) as u64;
-        let least = u32::try_from(largest.div_ceil(1024 * 1024)).unwrap_or(u32::MAX);
-        let limits = &self.limits;
-        if limits.incoming_mib < least {
-            let what = format!(
-                "{} is too little; give at least {least}, one message of the largest size",
-                limits.incoming_mib
-            );
-            return Err(ConfigError::Value { path: path.to_owned(), key: "limits.incoming_mib", what });
-        }
         if !SEGMENT_MIB.contains(&self.store.segment_mib) {
             let (least, most) = (SEGMENT_MIB.start(), SEGMENT_MIB.end());
             let what = format!("{} is not from {least} to {most}", self.store.segment_mib);
             return Err(ConfigError::Value { path: path.to_owned(), key: "store.segment_mib", what });
         }
-        if limits.connections == 0 {
-            let what = "with 0 no device could connect; give at least the number of devices".to_owned();
-            return Err(ConfigError::Value { path: path.to_owned(), key: "limits.connections", what });
         for (key, given, least, what) in self.limits.floors() {
             if u64::from(given) < least {
                 let what = format!("{given} is too little; give at least {least}, {what}");
                 return Err(ConfigError::Value { path: path.to_owned(), key, what });
             }
+        }
+        if let Err((key, what)) = self.limits.check_disk() {
+            return Err(ConfigError::Value { path: path.to_owned(), key, what });
         }
         if let Some(Err(fault)) = self.relay.admin_socket.as_deref().map(check_path) {
             let what = format!("{fault}; choose a shorter directory for the socket");
@@ -314,6 +332,18 @@ mod tests {
         );
         let said = fault("sender", "sender_messages = 50000", "sender_messages = 284");
         assert!(said.contains("limits.sender_messages: 284 is too little; give at least 285"), "{said}");
+    }
+
+    #[test]
+    fn thresholds_of_the_disk_come_in_order() {
+        let said = fault("percent", "[85, 92, 97]", "[85, 80, 97]");
+        assert!(said.contains("limits.disk_used_percent: not three percents"), "{said}");
+        let said = fault("beyond", "[85, 92, 97]", "[85, 92, 101]");
+        assert!(said.contains("limits.disk_used_percent: not three percents"), "{said}");
+        let said = fault("free", "[4096, 2048, 1024]", "[4096, 2048, 2049]");
+        assert!(said.contains("limits.disk_free_mib: not three numbers"), "{said}");
+        let said = fault("two", "[4096, 2048, 1024]", "[4096, 2048]");
+        assert!(said.contains(".toml:68:17:") && said.contains("length 2"), "{said}");
     }
 
     #[test]

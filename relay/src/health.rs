@@ -10,6 +10,7 @@ use valise_certs::crl::CrlState;
 use valise_certs::leaf::Leaf;
 use valise_proto::limits::DAY_MS;
 
+use crate::disk::Level;
 use crate::hub::Hub;
 use crate::queue::{Depth, Outlook, Queue, QueueError};
 
@@ -92,7 +93,7 @@ impl<Q: Queue> View<Q> {
 impl<Q: Queue> Sight<Q> {
     /// All checks.
     pub fn checks(&self) -> Vec<Check> {
-        vec![self.store(), self.certificate(), self.revocation(), self.serving()]
+        vec![self.store(), self.disk(), self.certificate(), self.revocation(), self.serving()]
     }
 
     /// End of the TLS certificate, Unix milliseconds.
@@ -128,6 +129,21 @@ impl<Q: Queue> Sight<Q> {
             Err(error) => (Colour::Red, error.to_string()),
         };
         Check { name: "store", state, detail }
+    }
+
+    fn disk(&self) -> Check {
+        let disk = self.hub.disk();
+        let (state, taken) = match disk.level() {
+            Level::Ample => (Colour::Green, "all is taken"),
+            Level::Low => (Colour::Yellow, "nothing below priority is taken; make room"),
+            Level::Scarce => (Colour::Yellow, "nothing below flash is taken; make room"),
+            Level::Exhausted => (Colour::Red, "no submission is taken; make room"),
+        };
+        let room = disk.room().map_or_else(
+            || "it does not say how much is free".to_owned(),
+            |room| format!("{} MiB of {} MiB are free", room.free >> 20, room.whole >> 20),
+        );
+        Check { name: "disk", state, detail: format!("{room}: {taken}") }
     }
 
     /// The certificate that ends first: without the one nobody connects, without the other no receipt is believed.

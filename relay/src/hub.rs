@@ -28,18 +28,24 @@ use valise_proto::signing::{Hash, KeyId};
 use valise_proto::transfer::Transfer;
 use valise_proto::wire;
 
+use crate::disk::{Gauge, Level, Thresholds};
 use crate::line::{Line, Session, locked};
-use crate::metrics::Metrics;
-use crate::queue::{LateWraps, Over, Placed, Queue, QueueError, Quotas, Stamp, Submission, Wrapped};
+use crate::metrics::{Bound, Metrics};
+use crate::queue::{LateWraps, Placed, Queue, QueueError, Quotas, Stamp, Submission, Wrapped};
 use crate::router::{self, Action, Event, Router, SessionNo, Verdict};
 
+mod room;
 mod statements;
 
 use statements::Signers;
 
-/// When a sender whose quota is used up may try again, milliseconds: what waits goes as its recipients take it, and each
-/// try sends all of an envelope.
-const SENDER_RETRY_MS: u32 = 30_000;
+/// When a sender whose quota is used up, or for whom the disk has no room, may try again, milliseconds: neither changes
+/// within seconds, and each try sends all of an envelope.
+const SLOW_DOWN_MS: u32 = 30_000;
+/// The same for a full mailbox: it has room once its device is back.
+const MAILBOX_FULL_MS: u32 = 60_000;
+/// For each so many bytes of an envelope the wait is as long again: what is sent in vain must not fill a satellite link.
+const RETRY_BYTES: u64 = 1024 * 1024;
 /// Most entries ended in one commit by the clock: keeps the group small beside live traffic.
 const EXPIRE_BATCH: usize = 256;
 
@@ -81,6 +87,7 @@ pub struct Hub<Q> {
     draining: AtomicBool,
     errands: CancellationToken,
     quotas: Quotas,
+    disk: Mutex<Gauge>,
     metrics: Metrics,
 }
 
@@ -104,6 +111,8 @@ pub struct HubParts<Q> {
     pub incoming_kib: u32,
     /// How much may wait in the queue.
     pub quotas: Quotas,
+    /// How much room the disk must have.
+    pub disk: Thresholds,
 }
 
 impl<Q: Queue> Hub<Q> {
@@ -126,6 +135,7 @@ impl<Q: Queue> Hub<Q> {
             draining: AtomicBool::new(false),
             errands: CancellationToken::new(),
             quotas: parts.quotas,
+            disk: Mutex::new(Gauge::new(parts.disk)),
             metrics: Metrics::default(),
         }
     }
@@ -270,6 +280,9 @@ impl<Q: Queue> Hub<Q> {
         };
         let (facts, hash) = (transfer.facts.clone(), transfer.header.hash());
         let wrapped: Vec<Mailbox> = transfer.wraps.iter().map(|(mailbox, _)| mailbox.clone()).collect();
+        // What is stored already is found to be, whatever the disk says.
+        let level = self.disk().level();
+        let full = !level.takes(facts.precedence);
         let submission = Submission {
             header: transfer.header,
             facts: transfer.facts,
@@ -277,7 +290,7 @@ impl<Q: Queue> Hub<Q> {
             wraps: transfer.wraps.into_iter().filter(|(mailbox, _)| allowed.contains(mailbox)).collect(),
             recipients: allowed,
             parts: transfer.parts,
-            quotas: self.quotas,
+            quotas: if full { Quotas::NOTHING } else { self.quotas },
             now_ms,
         };
         match self.noted(self.queue.enqueue(submission).await) {
@@ -292,10 +305,14 @@ impl<Q: Queue> Hub<Q> {
                 refused(Refusal::IdReused, Some(statement))
             }
             Ok(Placed::Over(over)) => {
-                self.metrics.held_back.of(over.into()).one();
-                match over {
-                    Over::Mailboxes => refused(Refusal::MailboxFull, None),
-                    Over::Sender => put_off(Refusal::SlowDown, SENDER_RETRY_MS),
+                let bound = if full { Bound::Disk } else { over.into() };
+                self.metrics.held_back.of(bound).one();
+                match bound {
+                    Bound::Mailbox => put_off(Refusal::MailboxFull, MAILBOX_FULL_MS, &facts),
+                    Bound::Disk if level == Level::Exhausted => {
+                        put_off(Refusal::StoreFull, SLOW_DOWN_MS, &facts)
+                    }
+                    Bound::Disk | Bound::Sender => put_off(Refusal::SlowDown, SLOW_DOWN_MS, &facts),
                 }
             }
             Err(QueueError::Full) => refused(Refusal::StoreFull, None),
@@ -455,7 +472,9 @@ fn refused(refusal: Refusal, statement: Option<SignedReceipt>) -> Answer {
     Answer { outcome: Err(Refused { refusal, retry_after_ms: None, statement }), denied: Vec::new() }
 }
 
-fn put_off(refusal: Refusal, retry_after_ms: u32) -> Answer {
-    let refused = Refused { refusal, retry_after_ms: Some(retry_after_ms), statement: None };
-    Answer { outcome: Err(refused), denied: Vec::new() }
+/// Not now: the same bytes again after this time, or longer when they are many.
+fn put_off(refusal: Refusal, retry_ms: u32, facts: &Header) -> Answer {
+    let times = u32::try_from(1 + facts.ct_len() / RETRY_BYTES).unwrap_or(u32::MAX);
+    let retry_after_ms = Some(retry_ms.saturating_mul(times));
+    Answer { outcome: Err(Refused { refusal, retry_after_ms, statement: None }), denied: Vec::new() }
 }

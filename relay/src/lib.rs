@@ -3,7 +3,7 @@
 //!
 //! The rooms an envelope passes, in order: [`listener`] and [`admission`] who calls · [`connection`] frames and
 //! events, [`errands`] what runs beside them, [`mod@line`] how they are reached · [`intake`] a submission comes in ·
-//! [`hub`] and [`router`] whether and where to · [`queue`] durable · [`delivery`] out again. Around them: [`relay`]
+//! [`hub`] and [`router`] whether and where to, [`disk`] what there is room for · [`queue`] durable · [`delivery`] out again. Around them: [`relay`]
 //! puts them together, [`run`] makes a program of it. Beside them: [`config`], [`papers`], [`fault`] · [`stamp`] the
 //! relay's own statements · [`health`] how it stands, [`metrics`] what it counts, told by [`page`] and [`admin`].
 
@@ -13,6 +13,7 @@ pub mod config;
 pub mod connection;
 pub mod counts;
 pub mod delivery;
+pub mod disk;
 pub mod errands;
 pub mod fault;
 pub mod health;

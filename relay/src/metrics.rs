@@ -108,6 +108,8 @@ impl From<&QueueError> for Trouble {
 /// What there is too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
+    /// On the disk, for a submission that is not more urgent.
+    Disk,
     /// In the mailbox of every recipient.
     Mailbox,
     /// Of the sender.
@@ -115,10 +117,11 @@ pub enum Bound {
 }
 
 impl Word for Bound {
-    const ALL: &'static [Self] = &[Self::Mailbox, Self::Sender];
+    const ALL: &'static [Self] = &[Self::Disk, Self::Mailbox, Self::Sender];
 
     fn word(self) -> &'static str {
         match self {
+            Self::Disk => "disk",
             Self::Mailbox => "mailbox",
             Self::Sender => "sender",
         }
@@ -197,6 +200,6 @@ mod tests {
             words.len()
         }
         assert_eq!(words::<Refusal>() + words::<ReceiptKind>() + words::<Trouble>(), 11 + 7 + 3);
-        assert_eq!(words::<Close>() + words::<Turned>() + words::<Bound>(), 11 + 8 + 2);
+        assert_eq!(words::<Close>() + words::<Turned>() + words::<Bound>(), 11 + 8 + 3);
     }
 }

@@ -4,6 +4,7 @@
 //! Hears no signal and reads no file but its store's: `run` does, and the simulator needs neither.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::interval;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use valise_certs::tls::{server_config, time_from};
 use valise_host::endpoint::{EndpointKeys, endpoint_config};
+use valise_host::files::Files;
 use valise_host::machine::Machine;
 
 use crate::config::RelayConfig;
@@ -27,6 +29,8 @@ use crate::queue::backend::Backend;
 const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// How often the state of papers and lists is logged when it needs a person.
 const REMIND_EVERY: Duration = Duration::from_secs(3600);
+/// How often the disk is asked how much room there is: a full gigabit fills a gigabyte in eight seconds.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// For the sessions to leave; a little more than they take themselves.
 const LEAVE_WAIT: Duration = Duration::from_secs(5);
 /// After the sessions have left: for the last close frames to go out.
@@ -49,8 +53,22 @@ pub struct Relay {
     hub: Arc<Hub<Backend>>,
     endpoint: Endpoint,
     doors: Doors,
+    disk: Disk,
     // What sessions left running ends with the relay.
     errands: DropGuard,
+}
+
+/// The disk under the store.
+struct Disk {
+    files: Arc<dyn Files>,
+    dir: PathBuf,
+}
+
+impl Disk {
+    fn of(config: &RelayConfig, machine: &Machine) -> Self {
+        let dir = config.store.path.parent().unwrap_or(Path::new("/"));
+        Self { files: Arc::clone(&machine.files), dir: dir.to_owned() }
+    }
 }
 
 impl Relay {
@@ -72,13 +90,16 @@ impl Relay {
             signer_key: papers.signer_key,
             incoming_kib: config.limits.incoming_mib.saturating_mul(1024),
             quotas: config.limits.quotas(),
+            disk: config.limits.disk(),
         });
+        let disk = Disk::of(config, machine);
+        hub.look_at_disk(&*disk.files, &disk.dir); // before anybody is let in
         let errands = hub.errands().clone().drop_guard();
         let doors = Doors {
             connections: config.limits.connections as usize,
             unproven: config.limits.unproven_handshakes as usize,
         };
-        Ok(Self { hub: Arc::new(hub), endpoint, doors, errands })
+        Ok(Self { hub: Arc::new(hub), endpoint, doors, disk, errands })
     }
 
     /// Where sessions, queue and trust meet.
@@ -93,13 +114,13 @@ impl Relay {
 
     /// Serves until told to stop, or until the store fails; then lets the sessions leave and closes.
     pub async fn serve(self, stop: CancellationToken) -> Result<Closed, RunError> {
-        let Self { hub, endpoint, doors, errands } = self;
+        let Self { hub, endpoint, doors, disk, errands } = self;
         let leave = CancellationToken::new();
         let listening = listen(endpoint.clone(), Arc::clone(&hub), doors, leave.clone());
         tokio::pin!(listening);
         let ended = tokio::select! {
             biased;
-            ended = attend(&hub, &stop) => ended,
+            ended = attend(&hub, &disk, &stop) => ended,
             () = &mut listening => Ok(()), // the endpoint is gone
         };
         hub.drain();
@@ -134,8 +155,9 @@ fn bind(config: &RelayConfig, papers: &Papers, machine: &Machine) -> Result<Endp
 }
 
 /// Minds the clock until told to stop, or a failure.
-async fn attend(hub: &Hub<Backend>, stop: &CancellationToken) -> Result<(), RunError> {
+async fn attend(hub: &Hub<Backend>, disk: &Disk, stop: &CancellationToken) -> Result<(), RunError> {
     let (mut expire, mut remind) = (interval(EXPIRE_EVERY), interval(REMIND_EVERY));
+    let mut look = interval(LOOK_EVERY);
     loop {
         tokio::select! {
             biased;
@@ -144,6 +166,7 @@ async fn attend(hub: &Hub<Backend>, stop: &CancellationToken) -> Result<(), RunE
                 tracing::error!(event = "store-failed", why);
                 return Err(RunError::Queue(why));
             }
+            _ = look.tick() => hub.look_at_disk(&*disk.files, &disk.dir),
             _ = expire.tick() => hub.expire().await,
             _ = remind.tick() => remind_of(hub),
         }

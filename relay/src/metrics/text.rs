@@ -120,7 +120,7 @@ fn moving(text: &mut Text, metrics: &Metrics) {
     text.tally(
         "submissions_held_back_total",
         "bound",
-        "Submissions told to come again because too much waits: in the mailbox, or of the sender.",
+        "Submissions told to come again: too much waits in the mailbox or of the sender, or the disk is too full.",
         &metrics.held_back,
     );
     text.counter(
@@ -158,6 +158,16 @@ fn stuck<Q: Queue>(text: &mut Text, sight: &Sight<Q>) {
     }
     let age = sight.outlook.oldest_ms.map_or(0, |oldest| sight.now_ms.saturating_sub(oldest));
     text.seconds("queue_oldest_age_seconds", "Age of the oldest envelope that waits; 0 when none does.", age);
+    let disk = sight.hub.disk();
+    if let Some(room) = disk.room() {
+        text.gauge("disk_free_bytes", "Free bytes of the disk under the store.", room.free);
+        text.gauge("disk_bytes", "Bytes of the disk under the store.", room.whole);
+    }
+    text.gauge(
+        "disk_level",
+        "What the disk lets in: 0 all, 1 from priority, 2 from flash, 3 nothing.",
+        disk.level().number(),
+    );
     text.tally("queue_faults_total", "reason", "What the queue could not do.", &sight.hub.metrics().troubles);
 }
 

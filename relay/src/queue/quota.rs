@@ -48,6 +48,9 @@ impl Quota {
     /// No bound.
     pub const NONE: Self = Self { entries: u64::MAX, bytes: u64::MAX };
 
+    /// No room at all.
+    pub const NOTHING: Self = Self { entries: 0, bytes: 0 };
+
     /// The least limit that has room for this much of what is not urgent.
     pub const fn least_for(wanted: u64) -> u64 {
         wanted + wanted.div_ceil(URGENT_PART - 1)
@@ -65,6 +68,8 @@ impl Quota {
 impl Quotas {
     /// No bounds.
     pub const NONE: Self = Self { mailbox: Quota::NONE, sender: Quota::NONE };
+    /// No room for anything that is not stored already.
+    pub const NOTHING: Self = Self { mailbox: Quota::NOTHING, sender: Quota::NOTHING };
 
     /// Whether an envelope of so many ciphertext bytes may be stored; `mailboxes` is what each recipient's holds, one
     /// item a recipient, and is asked only as far as needed.
