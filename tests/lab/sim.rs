@@ -1,7 +1,7 @@
 //! The simulator: the real relay and the real daemons over a simulated network, on a paused clock, from one seed.
 //!
 //! Rooms: [`run`] plays operations and judges · [`ops`] what can happen, drawn, printed, shrunk · [`world`] a run
-//! under way · [`node`] its programs · [`machine`] what each is given · [`federation`] their papers · [`operator`]
+//! under way · [`node`] its programs · [`machine`] what each is given, [`disk`] its disk · [`federation`] their papers · [`operator`]
 //! their people · [`net`] and [`link`] what carries · [`trace`] what was carried · [`model`] and [`judge`] what must
 //! come of it · [`forgery`] and [`damage`] what must not · [`hostile`] a relay whose operator is · [`mod@story`] what
 //! happened · [`campaign`] many runs · [`chance`].
@@ -12,6 +12,7 @@
 pub mod campaign;
 pub mod chance;
 pub mod damage;
+pub mod disk;
 pub mod federation;
 pub mod forgery;
 pub mod hostile;

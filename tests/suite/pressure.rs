@@ -7,7 +7,7 @@ use valise_lab::sim::judge;
 use valise_lab::sim::ops::RELAY;
 use valise_lab::sim::run::{calm, on_paused_clock};
 use valise_lab::sim::world::World;
-use valise_proto::kinds::Precedence::{self, Flash, Routine};
+use valise_proto::kinds::Precedence::{self, Flash, Immediate, Routine};
 
 const PARTIES: [&str; 3] = ["fr", "br", "minustah"];
 /// For everything to be up and linked, and again for what was asked to be done.
@@ -124,6 +124,58 @@ fn a_sender_over_its_quota_is_told_to_slow_down_and_others_go_on() {
         world.start("minustah").await.unwrap();
         world.pass(30_000 + FAR_MS).await.unwrap();
         assert_eq!(standing(&mut world, own, "br").await, "delivered", "half a minute later at the latest");
+        all_arrives_once(&mut world).await;
+    });
+}
+
+#[test]
+fn a_disk_that_fills_lets_in_what_is_urgent_and_statements_always() {
+    let federation = Federation::new(&PARTIES).unwrap();
+    on_paused_clock(async {
+        let mut world = World::new(&federation, &PARTIES, 6).unwrap();
+        acquainted(&mut world).await;
+        world.stop("minustah").await.unwrap();
+        let held = ask(&mut world, "fr", &["minustah"], Routine);
+        world.pass(WARM_MS).await.unwrap();
+
+        let mut waiting = Vec::new();
+        for (mib, taken, refused, word) in [
+            (4_000, Some(Immediate), Routine, "queued slow-down"),
+            (2_000, Some(Flash), Immediate, "queued slow-down"),
+            (1_000, None, Flash, "queued store-full"),
+        ] {
+            world.relay.disk().leave(mib);
+            world.pass(1_100).await.unwrap(); // it looks every second
+            let refused = ask(&mut world, "fr", &["br"], refused);
+            let taken = taken.map(|precedence| ask(&mut world, "fr", &["br"], precedence));
+            world.pass(WARM_MS).await.unwrap();
+            assert_eq!(standing(&mut world, refused, "br").await, word, "{mib} MiB free");
+            if let Some(taken) = taken {
+                assert_eq!(standing(&mut world, taken, "br").await, "delivered", "{mib} MiB free");
+            }
+            waiting.push(refused);
+        }
+        // At its fullest, a relay that starts anew says so before it lets anybody in, and hands out what it holds.
+        world.kill(RELAY).await.unwrap();
+        world.start(RELAY).await.unwrap();
+        world.start("minustah").await.unwrap();
+        world.pass(FAR_MS).await.unwrap();
+        assert_eq!(standing(&mut world, held, "minustah").await, "delivered", "statements pass");
+        assert_eq!(count(&mut world, &waiting, "br", "delivered").await, 0);
+
+        world.relay.disk().leave(1_200);
+        world.pass(60_000).await.unwrap();
+        assert_eq!(count(&mut world, &waiting, "br", "queued store-full").await, 3, "not enough to go on");
+        world.relay.disk().leave(1_300);
+        world.pass(35_000).await.unwrap();
+        assert_eq!(count(&mut world, &waiting, "br", "queued slow-down").await, 2, "for the flash it is");
+        world.relay.disk().leave(90_000);
+        world.pass(35_000).await.unwrap();
+        assert_eq!(
+            count(&mut world, &waiting, "br", "delivered").await,
+            3,
+            "half a minute later at the latest"
+        );
         all_arrives_once(&mut world).await;
     });
 }

@@ -20,7 +20,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use valise_host::clock::Clock;
 use valise_host::entropy::SeededEntropy;
 use valise_host::executor::Seats;
-use valise_host::files::SystemFiles;
 use valise_host::ledger::{CommitPoint, CommitWatch};
 use valise_host::machine::{Machine, Network};
 
@@ -115,7 +114,7 @@ pub struct Life {
 impl Life {
     /// A life of a program at this address of the network.
     pub fn new(ground: &Ground, at: IpAddr, seed: u64) -> Self {
-        let Ground { net, clock, blown, store_ms, .. } = ground.clone();
+        let Ground { net, clock, blown, disk, store_ms, .. } = ground.clone();
         let alive = Arc::new(AtomicBool::new(true));
         let tasks = Arc::new(Mutex::new(JoinSet::new()));
         let network =
@@ -130,7 +129,7 @@ impl Life {
             clock,
             entropy: Arc::new(SeededEntropy::new(seed)),
             network: Arc::new(network),
-            files: Arc::new(SystemFiles),
+            files: Arc::new(disk),
             seats: Seats::Late(Duration::from_millis(store_ms)),
             watch: Some(Arc::clone(&fuse) as Arc<dyn CommitWatch>),
         };

@@ -24,6 +24,7 @@ use valise_relay::papers::Papers as RelayPapers;
 use valise_relay::queue::backend::Backend;
 use valise_relay::relay::Relay;
 
+use super::disk::Disk;
 use super::machine::{Life, locked};
 use super::net::Net;
 
@@ -41,6 +42,8 @@ pub struct Ground {
     pub seed: u64,
     /// Rung when a fuse blows.
     pub blown: Arc<Notify>,
+    /// Every program's disk.
+    pub disk: Disk,
     /// How long after a commit a store answers, milliseconds of the run.
     pub store_ms: u64,
 }
@@ -108,6 +111,11 @@ impl RelayNode {
     /// Its store.
     pub fn store(&self) -> PathBuf {
         self.config.store.path.clone()
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> &Disk {
+        &self.ground.disk
     }
 
     /// How much it takes, from its next start on.

@@ -15,6 +15,7 @@ use valise_host::clock::Clock;
 
 use super::chance::Chance;
 use super::damage;
+use super::disk::Disk;
 use super::federation::Federation;
 use super::link::{Link, lan, satellite};
 use super::machine::{SimClock, locked};
@@ -84,7 +85,14 @@ impl World {
         let relay = federation.relay(&dir, seed)?;
         let net = Net::new(relay.relay.listen.ip(), Chance::new(seed ^ 0x6e65_7477_6f72_6b00));
         let (clock, blown): (Arc<dyn Clock>, _) = (Arc::new(SimClock::new()), Arc::new(Notify::new()));
-        let ground = Ground { net: net.clone(), clock, seed, blown: Arc::clone(&blown), store_ms };
+        let ground = Ground {
+            net: net.clone(),
+            clock,
+            seed,
+            blown: Arc::clone(&blown),
+            disk: Disk::default(),
+            store_ms,
+        };
         let node = |(number, name): (u64, &&'static str)| {
             let node = PartyNode::new(ground.clone(), name, number, federation.party(name, &dir)?);
             let hops = if node.is_far() { satellite() } else { lan() };
