@@ -27,7 +27,12 @@ const KINDS: [Kind; 9] = [
     Kind { name: "16 KiB, 64 writers", tasks: 64, supply: Supply::texts(16 * 1024), whole: false },
     Kind { name: "16 KiB, 1024 writers", tasks: 1024, supply: Supply::texts(16 * 1024), whole: false },
     Kind { name: "1 KiB to 187, with wraps", tasks: 32, supply: FAN_OUT, whole: false },
-    Kind { name: "1 KiB to 187, no wraps yet", tasks: 32, supply: Supply { wrapped: false, ..FAN_OUT }, whole: false },
+    Kind {
+        name: "1 KiB to 187, no wraps yet",
+        tasks: 32,
+        supply: Supply { wrapped: false, ..FAN_OUT },
+        whole: false,
+    },
     Kind { name: "the whole life, 64 workers", tasks: 64, supply: Supply::texts(1024), whole: true },
 ];
 const FAN_OUT: Supply = Supply { text: 1024, recipients: 187, wrapped: true };

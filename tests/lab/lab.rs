@@ -76,7 +76,8 @@ impl Lab {
     pub fn keep_in_sqlite(&self) -> Result<()> {
         let config = self.relay.config();
         let text = fs::read_to_string(config).context("the relay has no configuration")?;
-        let other = text.replace("kind = \"log\"", "kind = \"sqlite\"").replace("store/queue", "store/queue.db");
+        let other =
+            text.replace("kind = \"log\"", "kind = \"sqlite\"").replace("store/queue", "store/queue.db");
         fs::write(config, other).context("cannot change the relay's configuration")
     }
 

@@ -169,7 +169,8 @@ async fn empty_mailbox(queue: Backend, worker: usize) -> Result<usize> {
             let facts = (outgoing.facts.message_id, outgoing.header.hash());
             statements.push((entry.sequence, SUPPLY.delivered(facts, entry.sequence, &mailbox)));
         }
-        let noted = statements.into_iter().map(|(sequence, stated)| queue.note(sequence, mailbox.clone(), stated));
+        let noted =
+            statements.into_iter().map(|(sequence, stated)| queue.note(sequence, mailbox.clone(), stated));
         for done in futures_util::future::join_all(noted).await {
             done?;
         }

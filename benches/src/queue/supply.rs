@@ -47,7 +47,10 @@ impl Supply {
 
     /// A certificate as large as a real one.
     pub(crate) fn leaf(self) -> wire::SigningLeaf {
-        wire::SigningLeaf { leaf: Bytes::from_static(&BYTES[..500]), issuer: Bytes::from_static(&BYTES[..500]) }
+        wire::SigningLeaf {
+            leaf: Bytes::from_static(&BYTES[..500]),
+            issuer: Bytes::from_static(&BYTES[..500]),
+        }
     }
 
     /// Bytes of a message that a user would count: ciphertext and wraps.

@@ -18,8 +18,8 @@ use valise_proto::wire;
 use super::log::LogQueue;
 use super::sqlite::SqliteQueue;
 use super::{
-    Answer, Depth, Ended, Entry, LateWraps, Noted, Outgoing, Outlook, Placed, Queue, Sequence, Stamp, Submission,
-    Wrapped,
+    Answer, Census, Depth, Ended, Entry, LateWraps, Noted, Outgoing, Outlook, Placed, Queue, Sequence, Stamp,
+    Submission, Wrapped,
 };
 use crate::config::{StoreKind, StoreSection};
 use crate::counts::Commits;
@@ -141,6 +141,10 @@ impl Queue for Backend {
 
     async fn outlook(&self) -> Answer<Outlook> {
         pass!(self, queue => queue.outlook().await)
+    }
+
+    async fn census(&self, max: usize) -> Answer<Census> {
+        pass!(self, queue => queue.census(max).await)
     }
 
     fn commits(&self) -> &Commits {

@@ -26,8 +26,8 @@ use valise_proto::signing::KeyId;
 use valise_proto::wire;
 
 use super::{
-    Answer, Depth, Ended, Entry, LateWraps, Noted, Outgoing, Outlook, Placed, Queue, QueueError, Sequence,
-    Stamp, Submission, Wrapped,
+    Answer, Census, Depth, Ended, Entry, LateWraps, Noted, Outgoing, Outlook, Placed, Queue, QueueError,
+    Sequence, Stamp, Submission, Wrapped,
 };
 use crate::counts::Commits;
 use decide::{keep, place, settle};
@@ -200,6 +200,10 @@ impl Queue for LogQueue {
 
     async fn outlook(&self) -> Answer<Outlook> {
         self.read(View::outlook)
+    }
+
+    async fn census(&self, max: usize) -> Answer<Census> {
+        self.read(|view| view.census(max))
     }
 
     fn commits(&self) -> &Commits {

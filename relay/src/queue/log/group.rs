@@ -4,21 +4,21 @@
 //! Two operations on one thing never share a group: the later waits, so that each sees what is durable alone. Nothing
 //! leaves a group before its sync: an operation gives a draft, and only the writer's proof turns it into an answer.
 
-use std::collections::HashSet;
-use std::hash::Hash;
-use std::hash::{BuildHasher, RandomState};
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::hash::{BuildHasher, Hash, RandomState};
 
 use bytes::Bytes;
 use valise_host::ledger::StoreError;
 use valise_proto::limits::AUDIT_PATH_MAX;
-use valise_proto::names::RelayId;
+use valise_proto::names::{Mailbox, PartyName, RelayId};
 use valise_proto::receipt::{Receipt, SignedReceipt};
 
 use super::facts::{EndedFact, EnvelopeFact, Fact};
 use super::index::Index;
 use super::reader::Reader;
 use super::writer::Synced;
-use crate::queue::{QueueError, Sequence, Stamp};
+use crate::queue::{Held, Over, QueueError, Quotas, Sequence, Stamp, Submission};
 
 /// Receipts of one signature: `RECEIPT_LEAVES_MAX`.
 const LEAVES: usize = 1 << AUDIT_PATH_MAX;
@@ -118,6 +118,9 @@ pub(super) struct Group<'a> {
     touched: HashSet<u64>,
     hashes: RandomState,
     alone: bool,
+    /// What this group adds, and is not counted in the index yet.
+    entered: HashMap<Mailbox, Held>,
+    sent: HashMap<PartyName, Held>,
 }
 
 impl<'a> Group<'a> {
@@ -132,6 +135,8 @@ impl<'a> Group<'a> {
             touched: HashSet::new(),
             hashes: RandomState::new(),
             alone: false,
+            entered: HashMap::new(),
+            sent: HashMap::new(),
         }
     }
 
@@ -150,6 +155,34 @@ impl<'a> Group<'a> {
         let free = !self.alone && self.touched.is_empty();
         self.alone |= free;
         free
+    }
+
+    /// Whether an envelope that is new may be stored beside what waits, and what this group adds to it.
+    pub(super) fn admits(&self, submission: &Submission) -> Option<Over> {
+        let facts = &submission.facts;
+        let held = |mailbox: &Mailbox| -> Result<Held, Infallible> {
+            Ok(plus(self.index.held(mailbox), self.entered.get(mailbox)))
+        };
+        let party = &submission.submitter.party;
+        let sent = plus(self.index.sent(party), self.sent.get(party));
+        let mailboxes = submission.recipients.iter().map(held);
+        let Ok(over) = submission.quotas.judge(facts.precedence, facts.ct_len(), sent, mailboxes);
+        over
+    }
+
+    /// Counts an envelope that this group stores.
+    pub(super) fn charge(&mut self, submission: &Submission) {
+        if submission.quotas == Quotas::NONE {
+            return; // nothing of this group is judged by it
+        }
+        let bytes = submission.facts.ct_len();
+        for mailbox in &submission.recipients {
+            let held = self.entered.entry(mailbox.clone()).or_default();
+            *held = plus(*held, Some(&Held { entries: 1, bytes }));
+        }
+        let entries = submission.recipients.len() as u64;
+        let sent = self.sent.entry(submission.submitter.party.clone()).or_default();
+        *sent = plus(*sent, Some(&Held { entries, bytes: if entries == 0 { 0 } else { bytes } }));
     }
 
     /// The next number; none is given twice, whatever is forgotten or refused.
@@ -176,4 +209,9 @@ impl<'a> Group<'a> {
         assert_eq!(receipts.len(), due.len(), "a stamp signs each receipt that it is given");
         (self.sequence, self.plans, Signed(receipts))
     }
+}
+
+fn plus(held: Held, more: Option<&Held>) -> Held {
+    let more = more.copied().unwrap_or_default();
+    Held { entries: held.entries + more.entries, bytes: held.bytes + more.bytes }
 }

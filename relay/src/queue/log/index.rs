@@ -6,16 +6,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
-use valise_proto::names::{DeviceId, Mailbox, MessageId};
+use valise_proto::kinds::Precedence;
+use valise_proto::names::{DeviceId, Mailbox, MessageId, PartyName};
 use valise_proto::signing::{Hash, KeyId};
 
 use super::facts::Loc;
-use crate::queue::{Depth, Entry, Outlook, Sequence};
+use crate::queue::{Depth, Entry, Held, Outlook, Sequence};
+use lines::Lines;
 use mail::Mail;
 use names::Names;
 use shelves::{Shelves, Slot};
 
 mod apply;
+pub(super) mod lines;
 pub(super) mod mail;
 pub(super) mod names;
 pub(super) mod shelves;
@@ -40,7 +43,10 @@ pub(super) struct Index {
     /// Segments of large envelopes, in order.
     chunks: HashMap<Sequence, Box<[Loc]>>,
     by_key: HashTable<Sequence>,
-    lines: HashMap<u32, Line>,
+    pub(super) lines: Lines,
+    /// The party of each device, by the device's number.
+    parties: Vec<u32>,
+    senders: Names<PartyName>,
     pub(super) mail: Mail,
     leaves: HashMap<KeyId, LeafAt>,
     bundles: HashMap<u32, (u64, Loc)>,
@@ -49,9 +55,6 @@ pub(super) struct Index {
     depth: Depth,
     hashes: RandomState,
 }
-
-/// Entries of one mailbox that may be handed out: by precedence, the highest last, then number.
-type Line = BTreeMap<u8, BTreeSet<Sequence>>;
 
 impl Index {
     /// How much is held.
@@ -103,7 +106,7 @@ impl Index {
         self.bundles.get(&self.mailboxes.find(mailbox)?).copied()
     }
 
-    /// The next entries of a mailbox ([P-36]).
+    /// The next entries of a mailbox ([P-36]), at most so many of each precedence.
     pub(super) fn next(
         &self,
         mailbox: &Mailbox,
@@ -111,15 +114,39 @@ impl Index {
         max: usize,
         now_ms: u64,
     ) -> Vec<Entry> {
-        let line = self.mailboxes.find(mailbox).and_then(|number| self.lines.get(&number));
-        let sequences = line.into_iter().flat_map(|line| line.values().rev().flatten());
-        let entries = sequences.filter(|sequence| !skip.contains(sequence)).filter_map(|sequence| {
-            let slot = self.envelopes.get(*sequence).filter(|slot| slot.expires_ms > now_ms)?;
-            let precedence = valise_proto::kinds::Precedence::from_wire(i32::from(slot.precedence)).ok()?;
-            let bytes = u64::from(slot.bytes);
-            Some(Entry { sequence: *sequence, precedence, expires_ms: slot.expires_ms, bytes })
-        });
-        entries.take(max).collect()
+        let line = self.mailboxes.find(mailbox).and_then(|number| self.lines.of(number));
+        let mut entries = Vec::new();
+        for sequences in line.into_iter().flat_map(lines::Line::queued) {
+            let wanted = sequences.iter().filter(|sequence| !skip.contains(sequence));
+            let found = wanted.filter_map(|sequence| {
+                let slot = self.envelopes.get(*sequence).filter(|slot| slot.expires_ms > now_ms)?;
+                let precedence = Precedence::from_wire(i32::from(slot.precedence)).ok()?;
+                let bytes = u64::from(slot.bytes);
+                Some(Entry { sequence: *sequence, precedence, expires_ms: slot.expires_ms, bytes })
+            });
+            entries.extend(found.take(max));
+        }
+        entries
+    }
+
+    /// How much waits for a mailbox.
+    pub(super) fn held(&self, mailbox: &Mailbox) -> Held {
+        let line = self.mailboxes.find(mailbox).and_then(|number| self.lines.of(number));
+        line.map_or_else(Held::default, |line| line.held)
+    }
+
+    /// How much waits of a party's devices.
+    pub(super) fn sent(&self, party: &PartyName) -> Held {
+        self.senders.find(party).map_or_else(Held::default, |number| self.lines.sent(number))
+    }
+
+    /// The number of a device, and with it that of its party.
+    fn device(&mut self, device: &DeviceId) -> u32 {
+        let number = self.devices.number(device);
+        if number as usize == self.parties.len() {
+            self.parties.push(self.senders.number(&device.party));
+        }
+        number
     }
 
     /// What runs out first, and the number of what waits longest.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use prost::Message;
 use valise_host::ledger::StoreError;
 use valise_proto::bundle::SignedBundle;
+use valise_proto::kinds::Precedence;
 use valise_proto::names::{DeviceId, Mailbox};
 use valise_proto::receipt::SignedReceipt;
 use valise_proto::signing::KeyId;
@@ -17,7 +18,7 @@ use super::facts::{Fact, Loc, State};
 use super::index::Index;
 use super::payload::{EnvelopePayload, Several, read_header};
 use super::reader::Reader;
-use crate::queue::{Outgoing, Outlook, Sequence};
+use crate::queue::{Census, Held, MailboxHeld, Outgoing, Outlook, Sequence};
 
 /// How often a place is asked for before what lies there is damage: a record moves once in a long while.
 const LOOKS: usize = 3;
@@ -217,13 +218,42 @@ impl View {
         )
     }
 
+    /// What waits, counted, with the fullest mailboxes.
+    pub(super) fn census(&self, max: usize) -> Result<Census, StoreError> {
+        let (precedences, fullest, mailboxes_in_all) = {
+            let index = self.index();
+            let known =
+                |(number, held): (u8, Held)| Some((Precedence::from_wire(i32::from(number)).ok()?, held));
+            let precedences = index.lines.by_precedence().filter_map(known).collect();
+            let (fullest, count) = index.lines.fullest(max);
+            let named = fullest
+                .into_iter()
+                .map(|(number, held, oldest)| (index.mailboxes.name(number).clone(), held, oldest));
+            (precedences, named.collect::<Vec<_>>(), count)
+        };
+        let mut mailboxes = Vec::with_capacity(fullest.len());
+        for (mailbox, held, oldest) in fullest {
+            // One that went meanwhile is counted no more.
+            let Some(oldest_ms) = oldest.map(|sequence| self.accepted_ms(sequence)).transpose()?.flatten()
+            else {
+                continue;
+            };
+            mailboxes.push(MailboxHeld { mailbox, held, oldest_ms });
+        }
+        Ok(Census { precedences, mailboxes, mailboxes_in_all })
+    }
+
+    /// When an envelope was accepted, Unix milliseconds.
+    fn accepted_ms(&self, sequence: Sequence) -> Result<Option<u64>, StoreError> {
+        let find = |index: &Index| index.envelopes.get(sequence).map(|slot| slot.base);
+        self.look(find, |base| Ok(self.reader.envelope(sequence, *base)?.0.accepted_ms))
+    }
+
     /// What waits longest, and what runs out first.
     pub(super) fn outlook(&self) -> Result<Outlook, StoreError> {
         let (outlook, oldest) = self.index().outlook();
         let Some(sequence) = oldest else { return Ok(outlook) };
-        let find = |index: &Index| index.envelopes.get(sequence).map(|slot| slot.base);
-        let accepted = self.look(find, |base| Ok(self.reader.envelope(sequence, *base)?.0.accepted_ms))?;
-        Ok(Outlook { oldest_ms: accepted, ..outlook })
+        Ok(Outlook { oldest_ms: self.accepted_ms(sequence)?, ..outlook })
     }
 }
 

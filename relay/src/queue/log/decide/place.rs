@@ -36,6 +36,10 @@ pub(in crate::queue::log) fn enqueue(
         }
         return again(group, submission, sequence, slot, &wraps).map(Decided::Draft);
     }
+    if let Some(over) = group.admits(submission) {
+        return Ok(Decided::of(Placed::Over(over)));
+    }
+    group.charge(submission);
     let sequence = group.next_sequence();
     let receipt = relayed(group, sequence, &facts.message_id, hash, submission.now_ms);
     let proof = group.state(receipt);

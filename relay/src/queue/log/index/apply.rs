@@ -7,6 +7,7 @@ use valise_proto::kinds::ReceiptKind;
 use valise_proto::limits::RECIPIENTS_MAX;
 use valise_proto::names::DeviceId;
 
+use super::lines::Waits;
 use super::mail::Waiting;
 use super::shelves::{Entries, Entry, Slot};
 use super::{Index, LeafAt, REMEMBERED_BYTES};
@@ -76,7 +77,7 @@ impl Index {
             expires_ms: fact.expires_ms,
             base: loc,
             bytes: u32::try_from(fact.bytes).ok()?,
-            submitter: self.devices.number(&submitter),
+            submitter: self.device(&submitter),
             open: u16::try_from(open).ok()?,
             precedence: u8::try_from(fact.precedence().map_or(0, |one| one.to_wire())).ok()?,
             entries: Entries::from(entries),
@@ -113,11 +114,10 @@ impl Index {
         self.weigh(slot.base);
         let chunks = self.chunks.get(&sequence).cloned();
         chunks.iter().flatten().for_each(|chunk| self.weigh(*chunk));
-        for entry in slot.entries() {
-            if entry.state == State::Queued {
-                self.line_up(sequence, entry.mailbox, slot.precedence);
-            }
-            if entry.state != State::Settled && entry.wrapped && entry.wrap != slot.base {
+        self.lines.store(self.parties[slot.submitter as usize], u64::from(slot.bytes));
+        for entry in slot.entries().iter().filter(|entry| entry.state != State::Settled) {
+            self.lines.enter(self.waits(sequence, &slot, entry.mailbox), entry.state == State::Queued);
+            if entry.wrapped && entry.wrap != slot.base {
                 self.weigh(entry.wrap);
             }
         }
@@ -134,13 +134,22 @@ impl Index {
         self.unweigh(slot.base);
         let chunks = self.chunks.remove(&sequence);
         chunks.iter().flatten().for_each(|chunk| self.unweigh(*chunk));
-        for entry in slot.entries() {
-            if entry.state == State::Queued {
-                self.step_out(sequence, entry.mailbox, slot.precedence);
-            }
-            if entry.state != State::Settled && entry.wrapped && entry.wrap != slot.base {
+        self.lines.let_go(self.parties[slot.submitter as usize], u64::from(slot.bytes));
+        for entry in slot.entries().iter().filter(|entry| entry.state != State::Settled) {
+            self.lines.leave(self.waits(sequence, &slot, entry.mailbox));
+            if entry.wrapped && entry.wrap != slot.base {
                 self.unweigh(entry.wrap);
             }
+        }
+    }
+
+    fn waits(&self, sequence: Sequence, slot: &Slot, mailbox: u32) -> Waits {
+        Waits {
+            sequence,
+            mailbox,
+            sender: self.parties[slot.submitter as usize],
+            precedence: slot.precedence,
+            bytes: u64::from(slot.bytes),
         }
     }
 
@@ -165,11 +174,12 @@ impl Index {
     fn wrap(&mut self, sequence: Sequence, entries: &[u32], loc: Loc) {
         for place in entries {
             let Some(slot) = self.envelopes.get(sequence) else { return };
-            let (base, precedence) = (slot.base, slot.precedence);
+            let base = slot.base;
             let Some(entry) = slot.entries().get(*place as usize).copied() else { continue };
             if entry.state == State::Settled {
                 continue;
             }
+            let waits = self.waits(sequence, slot, entry.mailbox);
             if entry.wrapped && entry.wrap != base {
                 self.unweigh(entry.wrap);
             }
@@ -178,7 +188,7 @@ impl Index {
                 let entry = &mut slot.entries_mut()[*place as usize];
                 *entry = Entry { state: State::Queued, wrap: loc, wrapped: true, ..*entry };
             });
-            self.line_up(sequence, entry.mailbox, precedence);
+            self.lines.wrap(waits);
         }
     }
 
@@ -215,11 +225,10 @@ impl Index {
     /// Lets an entry go ([P-32]), and with the last of them the envelope's bytes.
     fn settle(&mut self, sequence: Sequence, place: usize) {
         let Some(slot) = self.envelopes.get(sequence) else { return };
-        let (base, precedence, last) = (slot.base, slot.precedence, slot.open == 1);
+        let (base, last) = (slot.base, slot.open == 1);
         let Some(entry) = slot.entries().get(place).copied() else { return };
-        if entry.state == State::Queued {
-            self.step_out(sequence, entry.mailbox, precedence);
-        }
+        let waits = self.waits(sequence, slot, entry.mailbox);
+        self.lines.leave(waits);
         if entry.wrapped && entry.wrap != base {
             self.unweigh(entry.wrap);
         }
@@ -229,32 +238,16 @@ impl Index {
         });
         self.depth.entries -= 1;
         if last {
+            self.lines.let_go(waits.sender, waits.bytes);
             self.lighten(base.segment, base.length - base.length.min(REMEMBERED_BYTES));
             let chunks = self.chunks.remove(&sequence);
             chunks.iter().flatten().for_each(|chunk| self.unweigh(*chunk));
         }
     }
 
-    fn line_up(&mut self, sequence: Sequence, mailbox: u32, precedence: u8) {
-        self.lines.entry(mailbox).or_default().entry(precedence).or_default().insert(sequence);
-    }
-
-    fn step_out(&mut self, sequence: Sequence, mailbox: u32, precedence: u8) {
-        let Some(line) = self.lines.get_mut(&mailbox) else { return };
-        if let Some(sequences) = line.get_mut(&precedence) {
-            sequences.remove(&sequence);
-            if sequences.is_empty() {
-                line.remove(&precedence);
-            }
-        }
-        if line.is_empty() {
-            self.lines.remove(&mailbox);
-        }
-    }
-
     fn hold(&mut self, device: &DeviceId, order: u64, receipt: &[u8], loc: Loc) {
         let Ok(id) = <[u8; 16]>::try_from(receipt) else { return };
-        let device = self.devices.number(device);
+        let device = self.device(device);
         if self.mail.put(device, order, Waiting { id, loc }) {
             self.depth.receipts += 1;
             self.weigh(loc);
