@@ -3,15 +3,14 @@
 //! Works in small steps between groups, so that no sender waits for it. What is copied is on the disk before anything
 //! is retired; one absent recipient pins its own mail alone.
 
-use std::collections::VecDeque;
-
 use valise_host::ledger::StoreError;
 
 use super::facts::{EntryFact, EnvelopeFact, Fact, HeldFact, Loc, PurgedFact, State, TakenFact};
 use super::index::Index;
 use super::index::shelves::Slot;
+use super::notes::Reading;
 use super::opening::tell;
-use super::payload::{EnvelopePayload, WrapHere};
+use super::payload::{EnvelopePayload, Payload, WrapHere};
 use super::segment::{RECORDS_AT, footprint};
 use super::store::Store;
 use crate::queue::Sequence;
@@ -42,7 +41,7 @@ struct Emptying {
     segment: u32,
     /// Number of its last record.
     last: u64,
-    facts: VecDeque<(Loc, Fact)>,
+    facts: Reading,
 }
 
 /// A copy to be written.
@@ -52,16 +51,16 @@ enum Copy {
 }
 
 impl Store {
-    /// One step, if there is anything to do.
-    pub(super) fn collect(&mut self) {
+    /// One step, if there is anything to do; whether there was.
+    pub(super) fn collect(&mut self) -> bool {
         if self.sound().is_err() {
-            return;
+            return false;
         }
         if self.collector.work.is_none() {
             self.choose();
         }
         if self.collector.work.is_none() {
-            return;
+            return false;
         }
         match self.step() {
             Ok(()) => {}
@@ -76,6 +75,7 @@ impl Store {
                 self.judge(&fault);
             }
         }
+        true
     }
 
     /// The segment of which least is wanted, if it is little enough.
@@ -99,9 +99,8 @@ impl Store {
         drop(index);
         match tell(&*self.common.files, &self.common.dir, &segment) {
             Ok(told) => {
-                let last = told.records.last().map_or(0, |record| record.number);
-                let facts = told.records.into_iter().map(|record| (record.loc, record.fact)).collect();
-                self.collector.work = Some(Emptying { segment: id, last, facts });
+                let last = told.notes.clone().read().last().map_or(0, |noted| noted.number);
+                self.collector.work = Some(Emptying { segment: id, last, facts: told.notes.read() });
             }
             Err(fault) => {
                 tracing::error!(event = "queue-damaged", store = %self.path.display(), segment = id, why = %fault);
@@ -116,8 +115,8 @@ impl Store {
         let mut copies = Vec::new();
         let (mut bytes, mut largest) = (0, 0);
         for _ in 0..STEP_FACTS {
-            let Some((loc, fact)) = work.facts.pop_front() else { break };
-            for copy in self.wanted(&work, loc, &fact)? {
+            let Some(noted) = work.facts.next() else { break };
+            for copy in self.wanted(&work, noted.loc, &noted.fact)? {
                 let (sum, most) = copy.size();
                 bytes += sum;
                 largest = largest.max(most);
@@ -127,7 +126,7 @@ impl Store {
                 break;
             }
         }
-        let done = work.facts.is_empty();
+        let done = work.facts.is_over();
         let segment = work.segment;
         self.collector.work = Some(work);
         self.copy(copies, bytes, largest)?;
@@ -149,8 +148,9 @@ impl Store {
         let mut scratch = Vec::new();
         let mut changes = Vec::with_capacity(copies.len());
         for copy in copies {
-            let mut put =
-                |fact: &Fact, payload: &[u8]| self.cold.append(&mut self.common, fact, payload, &mut scratch);
+            let mut put = |fact: &Fact, payload: &[u8]| {
+                self.cold.append(&mut self.common, fact, Payload::Bytes(payload), &mut scratch)
+            };
             let (fact, payload) = match copy {
                 Copy::Plain(fact, payload) => (fact, payload),
                 Copy::Envelope(mut fact, payload, chunks, wraps) => {
@@ -229,7 +229,10 @@ impl Store {
 
     /// The places of those origins whose segment is still there, this one apart.
     fn origins(&self, work: &Emptying, origins: &[u32]) -> Vec<usize> {
-        let there = |id: &u32| *id != work.segment && self.common.reader.segment(*id).is_some();
+        let common = &self.common;
+        let there = |id: &u32| {
+            *id != work.segment && (common.reader.segment(*id).is_some() || common.keeper.is_retiring(*id))
+        };
         (0..).zip(origins).filter(|(_, id)| there(id)).map(|(at, _)| at).collect()
     }
 

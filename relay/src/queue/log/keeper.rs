@@ -3,6 +3,7 @@
 //! On a thread of its own; on the caller's in a simulated run. Nothing here was ever promised to anybody: what fails is
 //! said in the log, and done again at the next start.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -13,9 +14,11 @@ use valise_host::executor::Seats;
 use valise_host::files::{Files, StoreFile, write_all_at};
 
 use super::names;
+use super::notes::Notes;
+use super::scan::scan;
 use super::segment::{Segment, erase_header};
 use super::shape::Shape;
-use super::sidecar::{self, Notes};
+use super::sidecar;
 
 /// Bytes of zeros written at once.
 const ZEROS: usize = 1024 * 1024;
@@ -23,7 +26,7 @@ const ZEROS: usize = 1024 * 1024;
 const JOBS: usize = 256;
 
 enum Job {
-    SideCar(Arc<Segment>, Notes),
+    SideCar(Arc<Segment>, Option<Notes>),
     Retire(Arc<Segment>),
     Spare,
 }
@@ -41,6 +44,8 @@ struct Store {
     shape: Shape,
     spares: Mutex<Vec<PathBuf>>,
     next: AtomicU32,
+    /// Segments whose keys are not erased yet.
+    retiring: Mutex<HashSet<u32>>,
     /// Spares asked for and not made yet.
     due: AtomicUsize,
 }
@@ -58,7 +63,8 @@ impl Keeper {
         let next = AtomicU32::new(highest.map_or(1, |highest| highest.wrapping_add(1)));
         let (files, dir) = (Arc::clone(files), dir.to_owned());
         let spares = Mutex::new(spares);
-        let store = Arc::new(Store { files, dir, shape, spares, next, due: AtomicUsize::new(0) });
+        let (retiring, due) = (Mutex::default(), AtomicUsize::new(0));
+        let store = Arc::new(Store { files, dir, shape, spares, next, retiring, due });
         if seats != Seats::Threaded {
             return Ok(Self { store, jobs: None, thread: None });
         }
@@ -70,14 +76,20 @@ impl Keeper {
         Ok(Self { store, jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// The side-car of a segment that takes no more records.
-    pub(super) fn side_car(&self, segment: Arc<Segment>, notes: Notes) {
+    /// The side-car of a segment that takes no more records; without its notes they are read from the records.
+    pub(super) fn side_car(&self, segment: Arc<Segment>, notes: Option<Notes>) {
         self.give(Job::SideCar(segment, notes));
     }
 
     /// A segment in which nothing is wanted any more.
     pub(super) fn retire(&self, segment: Arc<Segment>) {
+        self.store.retiring().insert(segment.header.id);
         self.give(Job::Retire(segment));
+    }
+
+    /// Whether a segment that was retired could still come back, were the machine to stop now.
+    pub(super) fn is_retiring(&self, id: u32) -> bool {
+        self.store.retiring().contains(&id)
     }
 
     /// Sees to it that there are spares again.
@@ -134,12 +146,13 @@ impl Store {
         self.spares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn retiring(&self) -> std::sync::MutexGuard<'_, HashSet<u32>> {
+        self.retiring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn run(&self, job: Job) {
         let (what, done) = match job {
-            Job::SideCar(segment, notes) => {
-                let path = self.dir.join(names::side_car(segment.header.id));
-                ("a side-car", sidecar::write(&*self.files, &path, &segment, notes))
-            }
+            Job::SideCar(segment, notes) => ("a side-car", self.side_car(&segment, notes)),
             Job::Retire(segment) => ("a retired segment", self.retire(&segment)),
             Job::Spare => {
                 let made = self.make();
@@ -150,6 +163,14 @@ impl Store {
         if let Err(fault) = done {
             tracing::warn!(event = "queue-upkeep-failed", what, why = %fault);
         }
+    }
+
+    fn side_car(&self, segment: &Segment, notes: Option<Notes>) -> io::Result<()> {
+        let notes = match notes {
+            Some(notes) => notes,
+            None => scan(segment, |_, _| {})?.0,
+        };
+        sidecar::write(&*self.files, &self.dir.join(names::side_car(segment.header.id)), segment, notes)
     }
 
     /// A new file of zeros, on the disk.
@@ -177,6 +198,7 @@ impl Store {
     /// Erases the key first; what follows may be cut off anywhere.
     fn retire(&self, segment: &Segment) -> io::Result<()> {
         erase_header(&*segment.file)?;
+        self.retiring().remove(&segment.header.id);
         match self.files.remove(&self.dir.join(names::side_car(segment.header.id))) {
             Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
             _ => {}

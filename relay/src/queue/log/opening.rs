@@ -16,16 +16,16 @@ use valise_host::planted::Planted;
 use valise_host::rest::{RestKey, Sealer};
 
 use super::collect::Collector;
-use super::facts::{EnvelopeFact, Fact};
 use super::index::Index;
 use super::keeper::Keeper;
 use super::label::{self, Label};
 use super::names;
+use super::notes::{Notes, Reading};
 use super::reader::Reader;
-use super::scan::{Noted, Scanned, scan, settle};
+use super::scan::{Scanned, scan, settle};
 use super::segment::{Found, Segment, Stream, find};
 use super::shape::Shape;
-use super::sidecar::{self, Notes};
+use super::sidecar;
 use super::store::Store;
 use super::writer::{Common, Writer};
 use crate::queue::Stamp;
@@ -41,9 +41,9 @@ pub(super) struct Laid {
     highest: u32,
 }
 
-/// What a segment says, and what is missing of it.
+/// What a segment says, and what is missing of it when its records had to be read.
 pub(super) struct Told {
-    pub(super) records: Vec<Noted>,
+    pub(super) notes: Notes,
     pub(super) scanned: Option<Scanned>,
 }
 
@@ -102,31 +102,15 @@ pub(super) fn lay(files: &dyn Files, dir: &Path, sealers: &[Sealer]) -> Result<O
 pub(super) fn tell(files: &dyn Files, dir: &Path, segment: &Segment) -> io::Result<Told> {
     let path = dir.join(names::side_car(segment.header.id));
     let beside = match files.open(&path) {
-        Ok(file) => sidecar::read(&file, segment)?,
+        Ok(file) => sidecar::read(&*file, segment)?,
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => None,
         Err(fault) => return Err(fault),
     };
-    if let Some(records) = beside {
-        return Ok(Told { records, scanned: None });
+    if let Some(notes) = beside {
+        return Ok(Told { notes, scanned: None });
     }
-    let mut scanned = scan(segment, |_, _| {})?;
-    let mut records = std::mem::take(&mut scanned.records);
-    whole_envelopes(segment.header.id, &mut records, &scanned);
-    Ok(Told { records, scanned: Some(scanned) })
-}
-
-/// Without the envelopes of a torn group whose pieces are not all there: they were never acknowledged.
-fn whole_envelopes(id: u32, records: &mut Vec<Noted>, scanned: &Scanned) {
-    if scanned.torn.is_empty() {
-        return;
-    }
-    let places: std::collections::HashSet<u32> = records.iter().map(|record| record.loc.offset).collect();
-    let there = |fact: &EnvelopeFact| {
-        let wraps = fact.entries.iter().filter_map(|entry| entry.wrap.as_ref());
-        fact.chunks.iter().chain(wraps).all(|loc| loc.segment != id || places.contains(&loc.offset))
-    };
-    records
-        .retain(|record| !matches!(&record.fact, Fact::Envelope(fact) if !fact.state_only && !there(fact)));
+    let (notes, scanned) = scan(segment, |_, _| {})?;
+    Ok(Told { notes, scanned: Some(scanned) })
 }
 
 /// Opens the store in a directory, or makes it.
@@ -168,8 +152,8 @@ pub(super) fn open(
     let (spares, orphans) = sort_spares(&*files, dir, &laid).map_err(io("sort the files of"))?;
     orphans.iter().try_for_each(|path| files.remove(path)).map_err(io("remove files of"))?;
     let keeper = Keeper::new(&files, dir, shape, spares, machine.seats).map_err(io("start a thread for"))?;
-    for (segment, notes) in read.unnoted {
-        keeper.side_car(segment, notes);
+    for segment in read.unnoted {
+        keeper.side_car(segment, None);
     }
     let sequence = index.depth().sequence;
     let mut common = Common {
@@ -213,13 +197,14 @@ fn refuse_other_keys(dir: &Path, laid: &Laid) -> Result<(), StoreError> {
 }
 
 /// What was read of all segments.
+#[derive(Default)]
 struct ReadAll {
     next_number: u64,
     told: Vec<(u32, Scanned)>,
-    /// Segments without a side-car, and what will stand in it.
-    unnoted: Vec<(Arc<Segment>, Notes)>,
-    /// The last segment of what came in, and its records. For a planted fault alone.
-    last_hot: Option<(Arc<Segment>, Vec<Noted>)>,
+    /// Segments without a side-car.
+    unnoted: Vec<Arc<Segment>>,
+    /// The last segment of what came in, and its facts. For a planted fault alone.
+    last_hot: Option<(Arc<Segment>, Notes)>,
 }
 
 /// A record in the order of numbers: records of two streams may alternate.
@@ -232,10 +217,10 @@ struct Next {
 /// Applies the facts of all segments in the order of their numbers. A segment is read when its turn comes, and let go
 /// when it is through: what is held at once is bounded by the streams, not by the store.
 fn read_all(files: &dyn Files, dir: &Path, laid: &Laid, index: &mut Index) -> io::Result<ReadAll> {
-    let mut all = ReadAll { next_number: 0, told: Vec::new(), unnoted: Vec::new(), last_hot: None };
+    let mut all = ReadAll::default();
     let mut coming: BTreeMap<(u64, u32), &Arc<Segment>> =
         laid.segments.iter().map(|segment| ((segment.header.first, segment.header.id), segment)).collect();
-    let mut open: Vec<std::iter::Peekable<std::vec::IntoIter<Noted>>> = Vec::new();
+    let mut open: Vec<Reading> = Vec::new();
     let mut heap: BinaryHeap<Reverse<Next>> = BinaryHeap::new();
     loop {
         let next = heap.peek().map(|Reverse(next)| next.number);
@@ -245,10 +230,10 @@ fn read_all(files: &dyn Files, dir: &Path, laid: &Laid, index: &mut Index) -> io
             let segment = first.remove();
             index.begin_after(segment.header.sequence);
             all.next_number = all.next_number.max(segment.header.first);
-            let mut records = told(files, dir, segment, &mut all)?.into_iter().peekable();
-            if let Some(record) = records.peek() {
-                heap.push(Reverse(Next { number: record.number, source: open.len() }));
-                open.push(records);
+            let reading = told(files, dir, segment, &mut all)?.read();
+            if let Some(number) = reading.next_number() {
+                heap.push(Reverse(Next { number, source: open.len() }));
+                open.push(reading);
             }
             continue;
         }
@@ -257,26 +242,26 @@ fn read_all(files: &dyn Files, dir: &Path, laid: &Laid, index: &mut Index) -> io
             index.apply(record.number, record.loc, &record.fact);
             all.next_number = all.next_number.max(record.number + 1);
         }
-        match open[source].peek() {
-            Some(record) => heap.push(Reverse(Next { number: record.number, source })),
-            None => open[source] = Vec::new().into_iter().peekable(),
+        match open[source].next_number() {
+            Some(number) => heap.push(Reverse(Next { number, source })),
+            None => open[source] = Reading::default(),
         }
     }
 }
 
-fn told(files: &dyn Files, dir: &Path, segment: &Arc<Segment>, all: &mut ReadAll) -> io::Result<Vec<Noted>> {
-    let Told { records, scanned } = tell(files, dir, segment)?;
+fn told(files: &dyn Files, dir: &Path, segment: &Arc<Segment>, all: &mut ReadAll) -> io::Result<Notes> {
+    let Told { notes, scanned } = tell(files, dir, segment)?;
     if let Some(scanned) = &scanned {
         settle(segment, scanned)?;
     }
     if segment.header.stream == Stream::Hot && Planted::NonceReused.here() {
-        all.last_hot = Some((Arc::clone(segment), records.clone()));
+        all.last_hot = Some((Arc::clone(segment), notes.clone()));
     }
     if let Some(scanned) = scanned {
-        all.unnoted.push((Arc::clone(segment), Notes::of(&records)));
+        all.unnoted.push(Arc::clone(segment));
         all.told.push((segment.header.id, scanned));
     }
-    Ok(records)
+    Ok(notes)
 }
 
 /// Says what is damaged, and what the machine's stop left behind.
@@ -286,6 +271,11 @@ fn report(dir: &Path, laid: &Laid, told: &[(u32, Scanned)]) {
         tracing::error!(event = "queue-damaged", %store, segment = %path.display(), why);
     }
     for (id, scanned) in told {
+        if scanned.short > 0 {
+            let segment = names::segment(*id);
+            let why = format!("it is {} bytes too short", scanned.short);
+            tracing::error!(event = "queue-damaged", %store, segment, why);
+        }
         for lost in &scanned.lost {
             let segment = names::segment(*id);
             let why = format!("records {} to {} are lost", lost.start, lost.end - 1);

@@ -58,3 +58,20 @@ pub(super) fn read_header(mut bytes: Bytes) -> Option<SignedHeader> {
 pub(super) fn several(items: Vec<Bytes>) -> Vec<u8> {
     Several { items }.encode_to_vec()
 }
+
+/// What goes with a fact.
+#[derive(Clone, Copy)]
+pub(super) enum Payload<'a> {
+    Bytes(&'a [u8]),
+    Envelope(&'a EnvelopePayload),
+}
+
+impl Payload<'_> {
+    /// Appends it.
+    pub(super) fn write(self, into: &mut Vec<u8>) {
+        match self {
+            Self::Bytes(bytes) => into.extend_from_slice(bytes),
+            Self::Envelope(payload) => payload.encode(into).expect("invariant: a vector grows"),
+        }
+    }
+}

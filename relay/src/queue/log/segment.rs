@@ -254,14 +254,15 @@ impl Segment {
             Err(fault) if fault.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
             read => read?,
         }
-        let Some(frame) = self.frame(&bytes) else { return Ok(None) };
+        let Some(frame) = self.frame(&bytes, bytes.len()) else { return Ok(None) };
         let opened = self.open(loc.offset, frame, &mut bytes).map(|opened| opened.len());
         Ok(opened.map(|length| Bytes::from(bytes).slice(FRAME_BYTES..FRAME_BYTES + length)))
     }
 
-    /// The frame at the head of these bytes, if there is the marker of this segment and room for a record.
-    pub(super) fn frame(&self, bytes: &[u8]) -> Option<Frame> {
-        let (frame, rest) = bytes.split_first_chunk::<FRAME_BYTES>()?;
+    /// The frame at the head of these bytes, if there is the marker of this segment and room for a record:
+    /// `left` bytes follow in the file, the frame included.
+    pub(super) fn frame(&self, bytes: &[u8], left: usize) -> Option<Frame> {
+        let frame = bytes.first_chunk::<FRAME_BYTES>()?;
         if frame[..4] != self.header.marker {
             return None;
         }
@@ -269,7 +270,7 @@ impl Segment {
             |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().expect("invariant: four bytes"));
         let number = u64::from_be_bytes(frame[8..16].try_into().expect("invariant: eight bytes"));
         let sealed = short(4);
-        let fits = (RECORD_TAG_BYTES..=rest.len()).contains(&(sealed as usize));
+        let fits = (RECORD_TAG_BYTES..=left.saturating_sub(FRAME_BYTES)).contains(&(sealed as usize));
         fits.then(|| Frame { sealed, number, index: short(16), group: short(20) })
     }
 

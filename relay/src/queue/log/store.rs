@@ -18,7 +18,7 @@ use super::collect::Collector;
 use super::facts::{EnvelopeFact, Fact, Loc, StagedFact};
 use super::group::{Decided, Draft, Group, NewEnvelope, Operation, Plan, Signed};
 use super::index::Index;
-use super::payload::{EnvelopePayload, WrapHere, several};
+use super::payload::{EnvelopePayload, Payload, WrapHere, several};
 use super::read::View;
 use super::segment::footprint;
 use super::writer::{Common, Synced, Writer};
@@ -27,6 +27,10 @@ use crate::queue::{Answer, QueueError, Stamp};
 
 /// Facts applied before readers get a turn: keeps them from waiting for a whole group.
 const APPLIED_AT_ONCE: usize = 256;
+/// Operations of a batch that is no load.
+const FEW: usize = 1;
+/// Steps of tidying behind such a batch: some ten milliseconds at most.
+const STEPS_WHEN_IDLE: usize = 8;
 /// Bytes that protobuf adds to an entry of an envelope beside its name.
 const ENTRY_BYTES: usize = 48;
 /// Bytes that a record may take beside what is counted of it.
@@ -188,6 +192,9 @@ impl Store {
         signed: Signed,
         fills: bool,
     ) -> Result<Synced<Signed>, StoreError> {
+        if plans.is_empty() {
+            return Ok(self.hot.unchanged(signed)); // what is answered is durable already
+        }
         self.pass(CommitPoint::Before)?;
         let (bytes, largest) = plans
             .iter()
@@ -264,19 +271,19 @@ struct Page<'a> {
 impl Page<'_> {
     fn carry(&mut self, plan: Plan, signed: &Signed) -> Result<(u64, Loc, Fact), StoreError> {
         match plan {
-            Plan::Plain(fact, payload) => self.put(fact, &payload),
+            Plan::Plain(fact, payload) => self.put(fact, Payload::Bytes(&payload)),
             Plan::Envelope(new) => self.envelope(*new, signed),
             Plan::Ended(mut fact, tickets) => {
                 let receipts = tickets.iter().map(|ticket| signed.see(*ticket));
                 fact.receipts =
                     receipts.clone().map(|receipt| Bytes::copy_from_slice(&receipt.id())).collect();
                 let payload = several(receipts.map(|receipt| receipt.to_bytes()).collect());
-                self.put(Fact::Ended(fact), &payload)
+                self.put(Fact::Ended(fact), Payload::Bytes(&payload))
             }
         }
     }
 
-    fn put(&mut self, fact: Fact, payload: &[u8]) -> Result<(u64, Loc, Fact), StoreError> {
+    fn put(&mut self, fact: Fact, payload: Payload<'_>) -> Result<(u64, Loc, Fact), StoreError> {
         let (number, loc) = self.hot.append(self.common, &fact, payload, self.scratch)?;
         Ok((number, loc, fact))
     }
@@ -295,7 +302,8 @@ impl Page<'_> {
             Ok([only]) => payload.only = Some(only),
             Err(several) => {
                 for segment in several {
-                    let (_, loc) = self.hot.append(self.common, &staged, &segment, self.scratch)?;
+                    let (_, loc) =
+                        self.hot.append(self.common, &staged, Payload::Bytes(&segment), self.scratch)?;
                     fact.chunks.push(loc);
                 }
             }
@@ -307,14 +315,15 @@ impl Page<'_> {
             }
             Err(several) => {
                 for (entry, wrap) in several {
-                    let (_, loc) = self.hot.append(self.common, &staged, &wrap, self.scratch)?;
+                    let (_, loc) =
+                        self.hot.append(self.common, &staged, Payload::Bytes(&wrap), self.scratch)?;
                     fact.entries[entry as usize].wrap = Some(loc);
                 }
             }
         }
         // With no recipient nobody will ask for the bytes.
-        let payload = if fact.entries.is_empty() { Vec::new() } else { payload.encode_to_vec() };
-        self.put(Fact::Envelope(Box::new(fact)), &payload)
+        let kept = if fact.entries.is_empty() { Payload::Bytes(&[]) } else { Payload::Envelope(&payload) };
+        self.put(Fact::Envelope(Box::new(fact)), kept)
     }
 }
 
@@ -358,8 +367,14 @@ impl Batched for Store {
     }
 
     fn apply(&mut self, ops: Vec<Op>) {
+        // Whoever is not busy tidies up.
+        let steps = if ops.len() > FEW { 1 } else { STEPS_WHEN_IDLE };
         self.commit(ops.into_iter().map(|op| op.operation).collect());
-        self.collect();
+        for _ in 0..steps {
+            if !self.collect() {
+                break;
+            }
+        }
     }
 }
 
@@ -383,7 +398,9 @@ impl Store {
             let size = footprint(RECORD_BYTES);
             let closed = writer
                 .reserve(&mut self.common, size, size, false)
-                .and_then(|()| writer.append(&mut self.common, &Fact::Closed, &[], &mut scratch))
+                .and_then(|()| {
+                    writer.append(&mut self.common, &Fact::Closed, Payload::Bytes(&[]), &mut scratch)
+                })
                 .and_then(|_| writer.finish(()));
             if let Err(fault) = closed {
                 tracing::warn!(event = "queue-upkeep-failed", what = "the end of a segment", why = %fault);

@@ -17,11 +17,11 @@ use zeroize::Zeroizing;
 use super::facts::{Fact, Loc};
 use super::keeper::Keeper;
 use super::names;
+use super::notes::Notes;
+use super::payload::Payload;
 use super::reader::Reader;
-use super::scan::Noted;
 use super::segment::{Header, RECORDS_AT, STORE_ID_BYTES, Segment, Stream, after, footprint, write_header};
 use super::shape::SPARES_FOR_SETTLING;
-use super::sidecar::Notes;
 
 /// Proof that what is inside came out of a group that is on the disk. Acknowledgements stand on it.
 #[derive(Debug)]
@@ -55,7 +55,8 @@ struct Active {
     segment: Arc<Segment>,
     offset: u32,
     index: u32,
-    notes: Notes,
+    /// What its side-car will say. Not kept of what is copied forward: that is mostly facts, and is read again instead.
+    notes: Option<Notes>,
 }
 
 /// The end of one stream.
@@ -112,12 +113,16 @@ impl Writer {
     }
 
     /// Planted: writes on behind the records that were found, under the numbers that follow theirs.
-    pub(super) fn write_on(&mut self, last: Option<(Arc<Segment>, Vec<Noted>)>, common: &mut Common) {
-        let Some((segment, records)) = last else { return };
-        let end = records.last().map_or(RECORDS_AT, |last| after(last.loc.offset, last.loc.length));
-        common.number = records.last().map_or(segment.header.first, |last| last.number + 1);
-        let index = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        self.active = Some(Active { segment, offset: end, index, notes: Notes::of(&records) });
+    pub(super) fn write_on(&mut self, last: Option<(Arc<Segment>, Notes)>, common: &mut Common) {
+        let Some((segment, notes)) = last else { return };
+        let (mut offset, mut index) = (RECORDS_AT, 0);
+        common.number = segment.header.first;
+        for noted in notes.clone().read() {
+            offset = after(noted.loc.offset, noted.loc.length);
+            common.number = noted.number + 1;
+            index += 1;
+        }
+        self.active = Some(Active { segment, offset, index, notes: Some(notes) });
     }
 
     /// Whether there is a segment that takes records.
@@ -172,7 +177,8 @@ impl Writer {
     fn roll(&mut self, common: &Common) {
         self.seal_off(common);
         let segment = self.ahead.remove(0);
-        self.active = Some(Active { segment, offset: RECORDS_AT, index: 0, notes: Notes::default() });
+        let notes = (self.stream == Stream::Hot).then(Notes::default);
+        self.active = Some(Active { segment, offset: RECORDS_AT, index: 0, notes });
         self.group = 0;
     }
 
@@ -189,12 +195,12 @@ impl Writer {
         &mut self,
         common: &mut Common,
         fact: &Fact,
-        payload: &[u8],
+        payload: Payload<'_>,
         scratch: &mut Vec<u8>,
     ) -> Result<(u64, Loc), StoreError> {
         scratch.clear();
         fact.write(scratch);
-        scratch.extend_from_slice(payload);
+        payload.write(scratch);
         let need = u32::try_from(footprint(scratch.len())).expect("invariant: a record fits its segment");
         let active = self.active.as_ref().expect("invariant: room was reserved");
         if u64::from(active.offset) + u64::from(need) > active.segment.header.size {
@@ -213,7 +219,9 @@ impl Writer {
         let at = (active.index, self.group);
         let length = active.segment.seal(active.offset, number, at, scratch, &mut self.buffer);
         let loc = Loc { segment: active.segment.header.id, offset: active.offset, length };
-        active.notes.add(number, loc, fact);
+        if let Some(notes) = &mut active.notes {
+            notes.add(number, loc, fact);
+        }
         active.offset += need;
         active.index += 1;
         Ok((number, loc))
@@ -223,6 +231,11 @@ impl Writer {
     pub(super) fn finish<T>(&mut self, value: T) -> Result<Synced<T>, StoreError> {
         self.sync()?;
         Ok(Synced(value))
+    }
+
+    /// For a group that changes nothing: all that it saw is on the disk.
+    pub(super) fn unchanged<T>(&self, value: T) -> Synced<T> {
+        Synced(value)
     }
 
     fn write(&mut self) -> Result<(), StoreError> {
