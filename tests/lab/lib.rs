@@ -5,8 +5,8 @@
 //! at work after `init` · [`impostor`] calls at the door with papers of any kind · [`forged`] papers that should not
 //! count · [`caller`] genuine papers, words of its own · [`odd_tls`] TLS as we do not speak it · [`false_relay`] who
 //! answers in the relay's place · [`greedy`] genuine papers, too much asked · [`tamper`] what a hostile relay
-//! operator could do · [`proof`] receipts read and verified · [`admin`] who minds the relay · [`story`] the
-//! demonstration · [`torture`] the long fault runs · `voice` and `interrupt` of both.
+//! operator could do · [`disk`] what a power cut leaves of a file · [`proof`] receipts read and verified · [`admin`] who
+//! minds the relay · [`story`] the demonstration · [`torture`] the long fault runs · `voice` and `interrupt` of both.
 
 #![warn(missing_docs)]
 
@@ -14,6 +14,7 @@ pub mod admin;
 pub mod api;
 pub mod caller;
 pub mod child;
+pub mod disk;
 pub mod false_relay;
 pub mod forged;
 pub mod greedy;
