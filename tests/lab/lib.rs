@@ -25,6 +25,7 @@ pub mod odd_tls;
 pub mod papers;
 pub mod party;
 pub mod proof;
+pub mod queue;
 pub mod relay;
 pub mod sim;
 pub mod story;

@@ -15,6 +15,7 @@ use crate::voice::Voice;
 
 pub mod kill9;
 mod order;
+pub mod power_cut;
 mod simulation;
 pub mod table;
 

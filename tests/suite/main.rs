@@ -41,6 +41,7 @@ mod orderly;
 mod outage;
 #[cfg(feature = "planted")]
 mod planted;
+mod power_cut;
 mod pressure;
 mod replays;
 mod simulation;

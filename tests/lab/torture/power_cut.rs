@@ -1,0 +1,2 @@
+//! Power cuts.
+pub mod run;
