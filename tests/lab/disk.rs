@@ -79,8 +79,8 @@ pub struct Plan {
     pub capacity: Option<u64>,
     /// So many reads and writes of a hundred do a part of what they were asked for, or are interrupted.
     pub short_percent: u64,
-    /// Nothing can be written any more.
-    pub read_only: bool,
+    /// From this call on nothing can be written any more.
+    pub read_only_from: Option<u64>,
 }
 
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 //!
 //! Rooms: [`cast`] who writes and receives · [`script`] operations drawn from a seed · [`ask`] one of them put to a
 //! queue · [`world`] the reference: what a queue that forgets nothing would answer and hold · [`sight`] everything a
-//! queue shows. All of it serves any backend; none of it knows how one works.
+//! queue shows · [`grounds`] the backends. All but the last serves any backend; none of it knows how one works.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -14,6 +14,7 @@ use crate::disk::FaultyDisk;
 
 pub mod ask;
 pub mod cast;
+pub mod grounds;
 pub mod script;
 pub mod sight;
 pub mod world;

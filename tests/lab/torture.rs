@@ -2,7 +2,7 @@
 //! it stops by itself, prints its seed first, and ends with 0 only if every bar held.
 //!
 //! Rooms: `order` what is asked for · `table` what came of it · `kill9` real programs killed at random moments ·
-//! `simulation` drawn runs of the simulator.
+//! `power_cut` the queue on a disk that fails · `simulation` drawn runs of the simulator.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -44,6 +44,17 @@ pub(crate) const RUNS: &[Run] = &[
         what: "real programs, killed at random moments under load: nothing lost, nothing doubled, soon back",
         counts: &[("kills", "kills of the relay, and half as many of each daemon (default 200)")],
         play: kill9::play,
+    },
+    Run {
+        name: "power-cut",
+        what: "the queue on a disk that loses, tears, fails and fills up: cut at every file call, and at drawn ones",
+        counts: &[
+            ("runs", "drawn runs, from the seed on (default 50000)"),
+            ("letters", "letters of the script that is cut at every call (default 300)"),
+            ("call", "tell what was found at this call of the script instead"),
+            ("tell", "1: make the drawn run of the seed small and tell it instead"),
+        ],
+        play: power_cut::play,
     },
     Run {
         name: "simulation",

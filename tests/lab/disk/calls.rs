@@ -48,11 +48,15 @@ impl State {
             call,
             Call::List | Call::Room | Call::Length | Call::Read | Call::SyncDir | Call::Sync | Call::Lock
         );
-        if writes && self.plan.read_only {
+        if writes && self.is_read_only() {
             self.failed += 1;
             return Err(Errno::ROFS.into());
         }
         Ok(Course::Do)
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.plan.read_only_from.is_some_and(|from| self.calls >= from)
     }
 
     fn image(&mut self, inode: Inode) -> &mut Image {
@@ -134,7 +138,7 @@ impl StoreFile for Handle {
     fn sync(&self) -> io::Result<()> {
         let mut state = locked(&self.disk.0);
         let course = state.begin(Call::Sync, || self.inode.to_string())?;
-        let stuck = state.plan.read_only && !state.image(self.inode).is_clean();
+        let stuck = state.is_read_only() && !state.image(self.inode).is_clean();
         match course {
             Course::Do if !stuck => state.image(self.inode).sync(),
             Course::Do | Course::Fail => state.image(self.inode).fail_sync(),
@@ -236,7 +240,7 @@ impl Files for FaultyDisk {
         let mut state = locked(&self.0);
         let course = state.begin(Call::Lock, || path.display().to_string())?;
         if state.names.get(path).is_none() {
-            if state.plan.read_only {
+            if state.is_read_only() {
                 state.failed += 1;
                 return Err(Errno::ROFS.into());
             }

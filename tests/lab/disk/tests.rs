@@ -204,7 +204,7 @@ fn nothing_is_written_once_it_can_only_be_read() {
     let disk = disk();
     let file = put(&disk, "a", b"text");
     write_all_at(&*file, b"more", 4).unwrap();
-    disk.plan(|plan| plan.read_only = true);
+    disk.plan(|plan| plan.read_only_from = Some(0));
     let faults = [
         file.write_at(b"x", 0).err(),
         file.set_length(9).err(),

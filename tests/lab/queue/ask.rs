@@ -21,7 +21,7 @@ use super::cast::{MAILBOXES, WRITERS, bundle, leaf, signed};
 use super::script::{Op, Script, Twist};
 use super::world::World;
 
-/// More receipts than any device of a script has.
+/// More than any script has of anything.
 pub const ALL: usize = 100_000;
 
 /// An operation with all that it needs.
@@ -31,7 +31,8 @@ pub enum Ask {
     Enqueue(Arc<Submission>),
     AddWraps(LateWraps),
     Note(Sequence, Mailbox, SignedReceipt),
-    Expire(u64, usize),
+    Expire(u64),
+    Sweep(u64, usize),
     Forget(DeviceId, Vec<[u8; 16]>),
     KeepLeaf(KeyId, wire::SigningLeaf),
     KeepBundle(Mailbox, u64, SignedBundle),
@@ -141,7 +142,8 @@ impl Ask {
                 let (receipt, speaker) = statement(submission, sequence, *by, *kind, *twist, *at_ms);
                 Self::Note(sequence, MAILBOXES[*by].name.clone(), signed(&receipt, speaker))
             }
-            Op::Expire { at_ms, least } => Self::Expire(*at_ms, world.bound(*at_ms, *least)),
+            Op::Expire { at_ms } => Self::Expire(*at_ms),
+            Op::Sweep { at_ms, max } => Self::Sweep(*at_ms, *max),
             Op::Forget { writer, first, step } => {
                 let device = WRITERS[*writer].id.clone();
                 let ids = world.waiting_for(&device);
@@ -230,10 +232,8 @@ pub fn put(queue: &impl Queue, ask: &Ask) -> Result<Answer, QueueError> {
         Ask::Note(sequence, mailbox, receipt) => {
             Answer::Noted(at_once(queue.note(sequence, mailbox, receipt))?)
         }
-        Ask::Expire(now_ms, max) => {
-            let ended = at_once(queue.expire(now_ms, max))?;
-            Answer::Ended { authors: ended.authors.into_iter().collect(), entries: ended.entries }
-        }
+        Ask::Expire(now_ms) => expire(queue, now_ms, ALL)?,
+        Ask::Sweep(now_ms, max) => sweep(queue, now_ms, max)?,
         Ask::Forget(device, ids) => {
             at_once(queue.forget(device, ids))?;
             Answer::Done
@@ -247,6 +247,29 @@ pub fn put(queue: &impl Queue, ask: &Ask) -> Result<Answer, QueueError> {
         }
         Ask::Look(look) => Answer::Seen(look_at(queue, look)?.into()),
     })
+}
+
+fn expire(queue: &impl Queue, now_ms: u64, max: usize) -> Result<Answer, QueueError> {
+    let ended = at_once(queue.expire(now_ms, max))?;
+    Ok(Answer::Ended { authors: ended.authors.into_iter().collect(), entries: ended.entries })
+}
+
+/// A few at a time until nothing is left to end; then forgets what may be forgotten.
+fn sweep(queue: &impl Queue, now_ms: u64, max: usize) -> Result<Answer, QueueError> {
+    let (mut all, mut entries) = (BTreeSet::new(), 0);
+    loop {
+        let ended = at_once(queue.expire(now_ms, max))?;
+        if ended.entries > max {
+            return Err(QueueError::Damaged(format!("{} entries were ended, not {max}", ended.entries)));
+        }
+        all.extend(ended.authors);
+        entries += ended.entries;
+        if ended.entries < max {
+            break;
+        }
+    }
+    (0..2).try_for_each(|_| expire(queue, now_ms, ALL).map(|_| ()))?;
+    Ok(Answer::Ended { authors: all, entries })
 }
 
 fn look_at(queue: &impl Queue, look: Look) -> Result<Seen, QueueError> {

@@ -13,8 +13,6 @@ use super::cast::{Letter, MAILBOXES, NOW, To, WRITERS};
 use crate::sim::chance::Chance;
 
 const HOUR_MS: u64 = 3_600_000;
-/// Entries of a script, and more.
-const ENOUGH: usize = 100_000;
 /// Between two operations; also more letters than a script has, so that no two expire in the same moment.
 const STEP_MS: u64 = 10_000;
 
@@ -32,8 +30,10 @@ pub enum Op {
     Wraps { letter: usize, wraps: Vec<(usize, u8)>, writer: usize, at_ms: u64 },
     /// What a mailbox states about a letter.
     Note { letter: usize, by: usize, kind: ReceiptKind, twist: Twist, at_ms: u64 },
-    /// The clock ends what is past its time: at least so many, when there are.
-    Expire { at_ms: u64, least: usize },
+    /// The clock ends what is past its time.
+    Expire { at_ms: u64 },
+    /// The same, so many entries at a time.
+    Sweep { at_ms: u64, max: usize },
     /// A device has the receipts at these places of its list, counted in steps.
     Forget { writer: usize, first: usize, step: usize },
     /// A signing certificate.
@@ -70,6 +70,9 @@ pub struct Measure {
     pub large_percent: u64,
     /// Full segments at most.
     pub segments_max: u64,
+    /// Whether the clock also ends a few at a time. Which it ends first is its choice, so such an operation must not
+    /// be cut off halfway.
+    pub sweeps: bool,
 }
 
 /// A list of operations and the letters they are about.
@@ -123,7 +126,7 @@ impl Script {
 
 impl Default for Measure {
     fn default() -> Self {
-        Self { letters: 300, large_percent: 5, segments_max: 5 }
+        Self { letters: 300, large_percent: 5, segments_max: 5, sweeps: false }
     }
 }
 
@@ -334,12 +337,16 @@ impl Drawer {
             _ => self.chance.pick(&[2, 4, 6]) * DAY_MS,
         };
         let at_ms = self.at_ms + self.chance.below(letters + 2);
-        let least = self.chance.pick(&[1, 3, ENOUGH, ENOUGH]);
         let letters = &self.letters;
         for entries in [&mut self.queued, &mut self.waiting] {
             self.ended.extend(entries.iter().filter(|(letter, _)| letters[*letter].expires_ms <= at_ms));
             entries.retain(|(letter, _)| letters[*letter].expires_ms > at_ms);
         }
-        self.ops.push(Op::Expire { at_ms, least });
+        if self.measure.sweeps && self.chance.percent(50) {
+            let max = self.chance.pick(&[1, 2, 5]);
+            return self.ops.push(Op::Sweep { at_ms, max });
+        }
+        // Twice: what ended the first time may be forgotten the second.
+        self.ops.extend([Op::Expire { at_ms }, Op::Expire { at_ms }]);
     }
 }

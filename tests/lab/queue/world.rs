@@ -101,35 +101,21 @@ impl World {
         each.collect()
     }
 
-    /// How many entries a clock may end so that none of those that expire in the same moment is left: at least so
-    /// many, when there are.
-    pub fn bound(&self, now_ms: u64, least: usize) -> usize {
-        let mut bound = 0;
-        for (_, count) in self.late(now_ms) {
-            if bound >= least {
-                break;
-            }
-            bound += count;
-        }
-        bound.max(least)
-    }
-
-    /// Envelopes with entries past their time, the longest first, and how many entries.
-    fn late(&self, now_ms: u64) -> Vec<(Sequence, usize)> {
-        let late = self.envelopes.iter().filter(|(_, one)| one.expires_ms() <= now_ms && one.open() > 0);
-        let mut late: Vec<_> =
-            late.map(|(sequence, one)| (one.expires_ms(), *sequence, one.open())).collect();
-        late.sort_unstable();
-        late.into_iter().map(|(_, sequence, count)| (sequence, count)).collect()
-    }
-
     /// What a queue that holds this answers. Of what a queue answered its choices are taken over.
     pub fn apply(&mut self, ask: &Ask, given: Option<&Answer>) -> Answer {
         match ask {
             Ask::Enqueue(submission) => self.enqueue(submission, given),
             Ask::AddWraps(late) => self.add_wraps(late, given),
             Ask::Note(sequence, mailbox, receipt) => Answer::Noted(self.note(*sequence, mailbox, receipt)),
-            Ask::Expire(now_ms, max) => self.expire(*now_ms, *max),
+            Ask::Expire(now_ms) => {
+                self.purge(*now_ms);
+                self.expire(*now_ms)
+            }
+            Ask::Sweep(now_ms, _) => {
+                let ended = self.expire(*now_ms);
+                self.purge(*now_ms);
+                ended
+            }
             Ask::Forget(device, ids) => {
                 if let Some(mail) = self.mail.get_mut(device) {
                     mail.retain(|kept| !ids.contains(&Hash::of(&[&kept.proof.claim.encode()]).half()));
@@ -255,39 +241,36 @@ impl World {
         Noted::Kept { author }
     }
 
-    fn expire(&mut self, now_ms: u64, max: usize) -> Answer {
+    fn expire(&mut self, now_ms: u64) -> Answer {
         self.batches += 1;
         let (mut authors, mut entries) = (BTreeSet::new(), 0);
-        for (sequence, count) in self.late(now_ms) {
-            if entries + count > max {
-                break;
-            }
-            entries += count;
-            let Some(envelope) = self.envelopes.get_mut(&sequence) else { continue };
+        let late = self.envelopes.iter_mut().filter(|(_, one)| one.expires_ms() <= now_ms && one.open() > 0);
+        for (sequence, envelope) in late {
             let author = envelope.submission.submitter.clone();
             for mailbox in envelope.entries.keys().cloned().collect::<Vec<_>>() {
                 if envelope.entries[&mailbox] == State::Settled {
                     continue;
                 }
                 envelope.entries.insert(mailbox.clone(), State::Settled);
-                let proof = envelope.states(sequence, ReceiptKind::Expired, now_ms, Some(mailbox));
+                let proof = envelope.states(*sequence, ReceiptKind::Expired, now_ms, Some(mailbox));
                 self.mail.entry(author.clone()).or_default().push(Kept { proof, batch: self.batches });
+                entries += 1;
             }
             authors.insert(author);
         }
-        let gone = self
-            .envelopes
-            .iter()
-            .filter(|(_, one)| one.open() == 0 && one.expires_ms().saturating_add(REPLAY_KEPT_MS) <= now_ms);
-        let mut gone: Vec<_> = gone.map(|(sequence, one)| (one.expires_ms(), *sequence)).collect();
-        gone.sort_unstable();
-        for (_, sequence) in gone.into_iter().take(max) {
-            if let Some(envelope) = self.envelopes.remove(&sequence) {
-                let Submission { submitter, facts, .. } = &*envelope.submission;
+        Answer::Ended { authors, entries }
+    }
+
+    /// Forgets what ended before and no replay can bring back.
+    fn purge(&mut self, now_ms: u64) {
+        self.envelopes.retain(|_, one| {
+            let gone = one.open() == 0 && one.expires_ms().saturating_add(REPLAY_KEPT_MS) <= now_ms;
+            if gone {
+                let Submission { submitter, facts, .. } = &*one.submission;
                 self.ids.remove(&(submitter.clone(), facts.message_id));
             }
-        }
-        Answer::Ended { authors, entries }
+            !gone
+        });
     }
 
     /// The entries of a mailbox, in order.

@@ -162,7 +162,7 @@ fn draw_link(chance: &mut Chance) -> Vec<Hop> {
 }
 
 /// Fewer operations that still fail: halves, then quarters, down to single ones. `fails` plays a run; at most `runs`.
-pub fn shrink(ops: &[Op], mut runs: usize, mut fails: impl FnMut(&[Op]) -> bool) -> Vec<Op> {
+pub fn shrink<T: Clone>(ops: &[T], mut runs: usize, mut fails: impl FnMut(&[T]) -> bool) -> Vec<T> {
     let mut ops = ops.to_vec();
     let mut piece = ops.len().div_ceil(2);
     while piece > 0 && runs > 0 {
@@ -170,7 +170,7 @@ pub fn shrink(ops: &[Op], mut runs: usize, mut fails: impl FnMut(&[Op]) -> bool)
         let mut shorter = false;
         while at < ops.len() && runs > 0 {
             let end = (at + piece).min(ops.len());
-            let fewer: Vec<Op> = [&ops[..at], &ops[end..]].concat();
+            let fewer: Vec<T> = [&ops[..at], &ops[end..]].concat();
             runs -= 1;
             if !fewer.is_empty() && fails(&fewer) {
                 ops = fewer;

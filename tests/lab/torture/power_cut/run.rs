@@ -447,5 +447,5 @@ fn told(next: &Next, answer: &Result<Answer, QueueError>) -> String {
 
 /// So much of it as a person reads.
 fn brief(what: &impl std::fmt::Debug) -> String {
-    format!("{what:?}").chars().take(700).collect()
+    format!("{what:?}").chars().take(200).collect()
 }
