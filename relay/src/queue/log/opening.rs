@@ -132,6 +132,9 @@ pub(super) fn open(
     let laid = match lay(&*files, dir, &sealers)? {
         Some(laid) => laid,
         None => {
+            // The name of the directory itself: without it a power cut takes all within.
+            let beside = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            files.sync_dir(beside.unwrap_or(Path::new("."))).map_err(io("sync the directory above"))?;
             let label = label::make(&*files, dir, &sealer)?;
             Laid {
                 label,
