@@ -85,11 +85,11 @@ impl Store {
             return;
         }
         self.collector.rest = GROUPS_BETWEEN;
-        let active = [self.hot.segment(), self.cold.segment()];
         let index = self.index.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let all = self.common.reader.all();
         let sealed = all.iter().filter(|one| {
-            !active.contains(&Some(one.header.id)) && !self.collector.spoiled.contains(&one.header.id)
+            let id = one.header.id;
+            !self.hot.holds(id) && !self.cold.holds(id) && !self.collector.spoiled.contains(&id)
         });
         let weighed = sealed.map(|one| (index.live(one.header.id), one));
         let least =

@@ -130,9 +130,10 @@ impl Writer {
         self.active.is_some()
     }
 
-    /// The segment that takes records.
-    pub(super) fn segment(&self) -> Option<u32> {
-        self.active.as_ref().map(|active| active.segment.header.id)
+    /// Whether it takes records in this segment, or will: one made ahead for a group that needed less has none yet.
+    pub(super) fn holds(&self, id: u32) -> bool {
+        let active = self.active.iter().map(|active| &active.segment);
+        active.chain(&self.ahead).any(|segment| segment.header.id == id)
     }
 
     /// A new segment, whole on the disk but for its records.
