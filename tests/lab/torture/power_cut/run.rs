@@ -194,9 +194,12 @@ impl<'a, G: Ground> Run<'a, G> {
         }
     }
 
-    fn say(&mut self, line: impl FnOnce() -> String) {
+    /// A line of the story, behind the file calls that came before it.
+    fn say(&mut self, line: impl FnOnce(&Self) -> String) {
         if self.tell {
-            self.story.push(line());
+            self.story.extend(self.disk.story().into_iter().map(|line| format!("      {line}")));
+            self.disk.tell();
+            self.story.push(line(self));
         }
     }
 
@@ -222,12 +225,7 @@ impl<'a, G: Ground> Run<'a, G> {
     pub fn end_life(&mut self) {
         self.queue = None;
         self.count_calls();
-        if self.tell {
-            let story = self.disk.story();
-            let from = story.len().saturating_sub(60);
-            self.story.extend(story[from..].iter().map(|line| format!("      {line}")));
-            self.story.push(format!("-- ended: {:?}, stopped: {}", self.end, self.disk.is_stopped()));
-        }
+        self.say(|run| format!("-- ended: {:?}, stopped: {}", run.end, run.disk.is_stopped()));
         match self.end {
             End::Cut(kept, seed) => {
                 self.counts.cuts += 1;
@@ -273,17 +271,18 @@ impl<'a, G: Ground> Run<'a, G> {
             Next::Ask(ask) => Some(ask.clone()),
         };
         let Some(ask) = ask else {
-            self.say(|| "close".to_owned());
+            self.say(|_| "close".to_owned());
             return self.close();
         };
         let failed = self.disk.failed();
         let answer = put(queue, &ask);
-        self.say(|| told(&next, &answer));
+        self.say(|_| told(&next, &answer));
         let fault = self.disk.is_stopped() || self.disk.failed() > failed;
         match answer {
             Ok(answer) => self.certain(&ask, &answer)?,
             Err(QueueError::Full) if self.disk.failed() > 0 || self.is_tight() => self.refuse(),
-            Err(QueueError::Failed(_)) if fault => {
+            // What is done behind an answer may have failed, and the next operation hears of it.
+            Err(QueueError::Failed(_)) if self.disk.is_stopped() || self.disk.failed() > 0 => {
                 self.uncertain(&ask);
                 self.counts.failures += u64::from(!self.disk.is_stopped());
                 (self.queue, self.shaken) = (None, true);
@@ -352,7 +351,7 @@ impl<'a, G: Ground> Run<'a, G> {
         }
         let failed = self.disk.failed();
         let opened = self.ground.open(&self.disk, self.seed);
-        self.say(|| format!("open: {:?}", opened.as_ref().err()));
+        self.say(|_| format!("open: {:?}", opened.as_ref().err()));
         let fault = |run: &Self| run.disk.is_stopped() || run.disk.failed() > failed;
         let queue = match opened {
             Ok(queue) => queue,
