@@ -109,14 +109,32 @@ impl Store {
         }
     }
 
-    /// Copies some of what is wanted; after the last, retires the segment.
+    /// Copies some of what is wanted; after the last, retires the segment. What could not be copied is still to do.
     fn step(&mut self) -> Result<(), StoreError> {
         let Some(mut work) = self.collector.work.take() else { return Ok(()) };
-        let mut copies = Vec::new();
-        let (mut bytes, mut largest) = (0, 0);
+        let before = work.facts.place();
+        let copied =
+            self.copies(&mut work).and_then(|(copies, bytes, largest)| self.copy(copies, bytes, largest));
+        if copied.is_ok() && work.facts.is_over() {
+            self.collector.rest = 0;
+            if let Some(segment) = self.common.reader.remove(work.segment) {
+                self.common.keeper.retire(segment);
+            }
+            return Ok(());
+        }
+        if copied.is_err() {
+            work.facts.go_back(before);
+        }
+        self.collector.work = Some(work);
+        copied
+    }
+
+    /// What one step copies, its bytes and those of the largest.
+    fn copies(&self, work: &mut Emptying) -> Result<(Vec<Copy>, usize, usize), StoreError> {
+        let (mut copies, mut bytes, mut largest) = (Vec::new(), 0, 0);
         for _ in 0..STEP_FACTS {
             let Some(noted) = work.facts.next() else { break };
-            for copy in self.wanted(&work, noted.loc, &noted.fact)? {
+            for copy in self.wanted(work, noted.loc, &noted.fact)? {
                 let (sum, most) = copy.size();
                 bytes += sum;
                 largest = largest.max(most);
@@ -126,18 +144,7 @@ impl Store {
                 break;
             }
         }
-        let done = work.facts.is_over();
-        let segment = work.segment;
-        self.collector.work = Some(work);
-        self.copy(copies, bytes, largest)?;
-        if done {
-            self.collector.work = None;
-            self.collector.rest = 0;
-            if let Some(segment) = self.common.reader.remove(segment) {
-                self.common.keeper.retire(segment);
-            }
-        }
-        Ok(())
+        Ok((copies, bytes, largest))
     }
 
     fn copy(&mut self, copies: Vec<Copy>, bytes: usize, largest: usize) -> Result<(), StoreError> {

@@ -66,6 +66,16 @@ impl Reading {
         self.at >= self.notes.0.len()
     }
 
+    /// How far it is.
+    pub(super) fn place(&self) -> usize {
+        self.at
+    }
+
+    /// Reads again what comes after a place where it was.
+    pub(super) fn go_back(&mut self, place: usize) {
+        self.at = place;
+    }
+
     /// The number of the next.
     pub(super) fn next_number(&self) -> Option<u64> {
         self.notes.0[self.at..].first_chunk::<8>().map(|number| u64::from_be_bytes(*number))
