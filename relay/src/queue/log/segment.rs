@@ -156,8 +156,8 @@ pub(super) fn find(file: &dyn StoreFile, sealers: &[Sealer]) -> io::Result<Found
         }
     }
     Ok(match (blank, other) {
-        // A file that was being made when the machine stopped has one copy at most.
-        (1.., false) => Found::Blank,
+        // A file that was being made or retired when the machine stopped: one copy is zeros, the other may be torn.
+        (1.., _) => Found::Blank,
         (_, true) => Found::OtherKey,
         _ => Found::Damaged,
     })
