@@ -211,6 +211,8 @@ impl Store {
         }
         let spare = self.dir.join(names::spare(self.next.fetch_add(1, Ordering::Relaxed)));
         self.files.rename(&path, &spare)?;
+        // Before another header is written into it: under its old name that would look like damage.
+        self.files.sync_dir(&self.dir)?;
         self.spares().push(spare);
         Ok(())
     }
