@@ -152,6 +152,14 @@ impl Sight {
         self.depth
     }
 
+    /// What is not as it should be in this world, if anything: the first of it. Doubts of the world end here.
+    pub fn judge(&self, world: &mut World) -> Option<Finding> {
+        let claims: BTreeSet<_> =
+            self.mail.values().flatten().map(|kept| kept.proof.claim.encode()).collect();
+        world.settle_doubts(|claim| claims.contains(&claim.encode()));
+        self.differs(&world.sight())
+    }
+
     /// What is not as it should be, if anything: the first of it.
     pub fn differs(&self, expected: &Self) -> Option<Finding> {
         self.mail_differs(expected)

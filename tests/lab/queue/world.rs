@@ -53,6 +53,8 @@ pub struct World {
     pub(super) bundles: BTreeMap<Mailbox, (u64, SignedBundle)>,
     pub(super) highest: Sequence,
     batches: u64,
+    /// Times at which the clock may have ended what was late then, all or some of it.
+    doubts: Vec<u64>,
 }
 
 impl Envelope {
@@ -242,27 +244,46 @@ impl World {
     }
 
     fn expire(&mut self, now_ms: u64) -> Answer {
+        let (authors, entries) = self.end(now_ms, |_| true);
+        Answer::Ended { authors, entries }
+    }
+
+    /// Ends late entries, those whose receipt the queue has by its own account.
+    fn end(&mut self, now_ms: u64, has: impl Fn(&Receipt) -> bool) -> (BTreeSet<DeviceId>, usize) {
         self.batches += 1;
         let (mut authors, mut entries) = (BTreeSet::new(), 0);
         let late = self.envelopes.iter_mut().filter(|(_, one)| one.expires_ms() <= now_ms && one.open() > 0);
         for (sequence, envelope) in late {
             let author = envelope.submission.submitter.clone();
             for mailbox in envelope.entries.keys().cloned().collect::<Vec<_>>() {
-                if envelope.entries[&mailbox] == State::Settled {
+                let proof = envelope.states(*sequence, ReceiptKind::Expired, now_ms, Some(mailbox.clone()));
+                if envelope.entries[&mailbox] == State::Settled || !has(&proof.claim) {
                     continue;
                 }
-                envelope.entries.insert(mailbox.clone(), State::Settled);
-                let proof = envelope.states(*sequence, ReceiptKind::Expired, now_ms, Some(mailbox));
+                envelope.entries.insert(mailbox, State::Settled);
                 self.mail.entry(author.clone()).or_default().push(Kept { proof, batch: self.batches });
+                authors.insert(author.clone());
                 entries += 1;
             }
-            authors.insert(author);
         }
-        Answer::Ended { authors, entries }
+        (authors, entries)
+    }
+
+    /// The clock may have done its work, all or a part of it: each entry is ended with its receipt or not at all, but
+    /// many entries are not one thing.
+    pub fn doubt(&mut self, now_ms: u64) {
+        self.doubts.push(now_ms);
+    }
+
+    /// Finds by what a queue shows which entries the clock had ended.
+    pub(super) fn settle_doubts(&mut self, has: impl Fn(&Receipt) -> bool) {
+        for now_ms in std::mem::take(&mut self.doubts) {
+            self.end(now_ms, &has);
+        }
     }
 
     /// Forgets what ended before and no replay can bring back.
-    fn purge(&mut self, now_ms: u64) {
+    pub fn purge(&mut self, now_ms: u64) {
         self.envelopes.retain(|_, one| {
             let gone = one.open() == 0 && one.expires_ms().saturating_add(REPLAY_KEPT_MS) <= now_ms;
             if gone {

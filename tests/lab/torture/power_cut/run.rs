@@ -279,6 +279,11 @@ impl<'a, G: Ground> Run<'a, G> {
         self.say(|_| told(&next, &answer));
         let fault = self.disk.is_stopped() || self.disk.failed() > failed;
         match answer {
+            // What the clock could not read it passed by, and ended the others.
+            Ok(Answer::Ended { .. }) if fault => {
+                self.uncertain(&ask);
+                self.look()?;
+            }
             Ok(answer) => self.certain(&ask, &answer)?,
             Err(QueueError::Full) if self.disk.failed() > 0 || self.is_tight() => self.refuse(),
             // What is done behind an answer may have failed, and the next operation hears of it.
@@ -338,9 +343,17 @@ impl<'a, G: Ground> Run<'a, G> {
             return;
         }
         let mut done = self.worlds.clone();
-        done.iter_mut().for_each(|world| {
-            world.apply(ask, None);
-        });
+        if let Ask::Expire(now_ms) = ask {
+            self.worlds.iter_mut().for_each(|world| world.doubt(*now_ms));
+            done.iter_mut().for_each(|world| {
+                world.purge(*now_ms);
+                world.doubt(*now_ms);
+            });
+        } else {
+            done.iter_mut().for_each(|world| {
+                world.apply(ask, None);
+            });
+        }
         self.worlds.append(&mut done);
     }
 
@@ -352,26 +365,39 @@ impl<'a, G: Ground> Run<'a, G> {
         let failed = self.disk.failed();
         let opened = self.ground.open(&self.disk, self.seed);
         self.say(|_| format!("open: {:?}", opened.as_ref().err()));
-        let fault = |run: &Self| run.disk.is_stopped() || run.disk.failed() > failed;
-        let queue = match opened {
-            Ok(queue) => queue,
-            Err(_) if fault(self) => {
-                self.shaken = true;
-                return Ok(());
+        match opened {
+            Ok(queue) => {
+                self.queue = Some(queue);
+                self.look()
             }
-            Err(other) => return Err(Finding::new(Wrong::Unreadable, other.to_string())),
-        };
-        let sight = match Sight::take(&queue) {
-            Ok(sight) => sight,
-            Err(_) if fault(self) => {
+            Err(_) if self.disk.is_stopped() || self.disk.failed() > failed => {
                 self.shaken = true;
+                Ok(())
+            }
+            Err(other) => Err(Finding::new(Wrong::Unreadable, other.to_string())),
+        }
+    }
+
+    /// Looks at everything there is. When a fault comes between, the queue is given up.
+    fn look(&mut self) -> Result<(), Finding> {
+        let Some(queue) = &self.queue else { return Ok(()) };
+        let failed = self.disk.failed();
+        let sight = match Sight::take(queue) {
+            Ok(sight) => sight,
+            // Also when it heard only now of what had failed behind an answer.
+            Err(fault)
+                if self.disk.is_stopped()
+                    || self.disk.failed() > failed
+                    || matches!(fault, QueueError::Failed(_)) && self.disk.failed() > 0 =>
+            {
+                (self.queue, self.shaken) = (None, true);
                 return Ok(());
             }
             Err(other) => return Err(Finding::new(Wrong::Unreadable, other.to_string())),
         };
         self.judge(&sight)?;
-        if !self.disk.is_stopped() {
-            self.queue = Some(queue);
+        if self.disk.is_stopped() {
+            self.queue = None;
         }
         Ok(())
     }
@@ -382,7 +408,7 @@ impl<'a, G: Ground> Run<'a, G> {
         let (before, mut at) = (self.worlds.len(), 0);
         let mut last = 0;
         self.worlds.retain_mut(|world| {
-            let differs = sight.differs(&world.sight());
+            let differs = sight.judge(world);
             let lives_here = differs.is_none();
             first = first.take().or(differs);
             if lives_here {
