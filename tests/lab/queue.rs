@@ -1,7 +1,7 @@
 //! A queue of the relay on the bench: operations as data, what must come of them, what can be seen of it.
 //!
 //! Rooms: [`cast`] who writes and receives · [`script`] operations drawn from a seed · [`ask`] one of them put to a
-//! queue · [`world`] the reference: what a queue that forgets nothing would answer and hold · [`sight`] everything a
+//! queue · [`world`] the reference: what a queue that forgets nothing would answer and hold, `held` in numbers · [`sight`] everything a
 //! queue shows · [`grounds`] the backends. All but the last serves any backend; none of it knows how one works.
 
 use std::pin::pin;
@@ -15,6 +15,7 @@ use crate::disk::FaultyDisk;
 pub mod ask;
 pub mod cast;
 pub mod grounds;
+mod held;
 pub mod script;
 pub mod sight;
 pub mod world;

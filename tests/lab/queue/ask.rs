@@ -13,7 +13,8 @@ use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 use valise_proto::signing::{Hash, KeyId};
 use valise_proto::wire;
 use valise_relay::queue::{
-    Depth, Entry, LateWraps, Noted, Outlook, Placed, Queue, QueueError, Sequence, Submission, Wrapped,
+    Census, Depth, Entry, LateWraps, Noted, Outlook, Over, Placed, Queue, QueueError, Sequence, Submission,
+    Wrapped,
 };
 
 use super::at_once;
@@ -88,6 +89,7 @@ impl PartialEq for Proof {
 pub enum Answer {
     Stored { sequence: Sequence, relayed: Proof, fresh: bool, denied: BTreeSet<Mailbox> },
     IdReused,
+    Over(Over),
     Wrapped { sequence: Sequence, relayed: Vec<Proof>, mailboxes: BTreeSet<Mailbox> },
     NoSuchMessage,
     Noted(Noted),
@@ -111,6 +113,7 @@ pub struct Seen {
     pub bundle: Option<(u64, SignedBundle)>,
     pub depth: Depth,
     pub outlook: Outlook,
+    pub census: Census,
 }
 
 impl Ask {
@@ -219,6 +222,7 @@ pub fn put(queue: &impl Queue, ask: &Ask) -> Result<Answer, QueueError> {
                 denied: denied.into_iter().collect(),
             },
             Placed::IdReused => Answer::IdReused,
+            Placed::Over(over) => Answer::Over(over),
         },
         Ask::AddWraps(wraps) => match at_once(queue.add_wraps(wraps))? {
             Wrapped::Stored { sequence, relayed, mailboxes } => {
@@ -300,5 +304,21 @@ fn look_at(queue: &impl Queue, look: Look) -> Result<Seen, QueueError> {
         bundle: at_once(queue.bundle(mailbox))?,
         depth: at_once(queue.depth())?,
         outlook: at_once(queue.outlook())?,
+        census: census(queue)?,
     })
+}
+
+/// What waits, counted; mailboxes by name. The fullest alone must be one of the fullest.
+///
+/// # Errors
+/// As the queue's.
+pub fn census(queue: &impl Queue) -> Result<Census, QueueError> {
+    let mut all = at_once(queue.census(ALL))?;
+    let fullest = at_once(queue.census(1))?.mailboxes;
+    let most = all.mailboxes.iter().map(|one| (one.held.entries, one.held.bytes)).max();
+    if fullest.first().map(|one| (one.held.entries, one.held.bytes)) != most {
+        return Err(QueueError::Damaged(format!("{fullest:?} is not the fullest of {all:?}")));
+    }
+    all.mailboxes.sort_by(|one, other| one.mailbox.cmp(&other.mailbox));
+    Ok(all)
 }

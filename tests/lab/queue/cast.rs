@@ -20,7 +20,7 @@ use valise_proto::names::{DeviceId, DeviceName, Mailbox, MessageId, PartyName, R
 use valise_proto::receipt::{Receipt, SignedReceipt};
 use valise_proto::signing::{KeyId, SigningKey};
 use valise_proto::wire;
-use valise_relay::queue::{Stamp, Submission};
+use valise_relay::queue::{Quotas, Stamp, Submission};
 
 /// When every script begins, Unix milliseconds.
 pub const NOW: u64 = 1_790_000_000_000;
@@ -134,6 +134,8 @@ pub struct Letter {
     pub expires_ms: u64,
     /// For each part: full segments, then bytes of the last.
     pub parts: Vec<(usize, usize)>,
+    /// How much may wait when it is submitted.
+    pub quotas: Quotas,
 }
 
 impl Letter {
@@ -189,6 +191,7 @@ impl Letter {
             recipients: allowed().map(|to| MAILBOXES[to.mailbox].name.clone()).collect(),
             wraps: allowed().filter(|to| to.wrapped).map(|to| self.wrap(to.mailbox, 1)).collect(),
             parts,
+            quotas: self.quotas,
             now_ms: self.created_ms,
         }
     }

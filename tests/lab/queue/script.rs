@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use valise_proto::kinds::{Precedence, ReceiptKind};
 use valise_proto::limits::DAY_MS;
-use valise_relay::queue::Submission;
+use valise_relay::queue::{Quota, Quotas, Submission};
 
 use super::cast::{Letter, MAILBOXES, NOW, To, WRITERS};
 use crate::sim::chance::Chance;
@@ -224,9 +224,22 @@ impl Drawer {
             created_ms: self.at_ms,
             expires_ms: self.at_ms + life + u64::from(number),
             parts: self.parts(),
+            quotas: self.quotas(),
         };
         self.letters.push(letter);
         self.ops.push(Op::Submit { letter: at });
+    }
+
+    /// Mostly none; else so little that some letters have no room.
+    fn quotas(&mut self) -> Quotas {
+        if self.chance.percent(85) {
+            return Quotas::NONE;
+        }
+        let mut quota = |entries: u64, bytes: u64| Quota {
+            entries: 1 + self.chance.below(entries),
+            bytes: 1_000 + self.chance.below(bytes),
+        };
+        Quotas { mailbox: quota(12, 40_000), sender: quota(30, 100_000) }
     }
 
     fn parts(&mut self) -> Vec<(usize, usize)> {

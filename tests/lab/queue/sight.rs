@@ -10,9 +10,9 @@ use valise_proto::bundle::SignedBundle;
 use valise_proto::names::{DeviceId, Mailbox};
 use valise_proto::signing::KeyId;
 use valise_proto::wire;
-use valise_relay::queue::{Depth, Entry, Outlook, Queue, QueueError, Sequence};
+use valise_relay::queue::{Census, Depth, Entry, Outlook, Queue, QueueError, Sequence};
 
-use super::ask::{ALL, Proof};
+use super::ask::{ALL, Proof, census};
 use super::at_once;
 use super::cast::{MAILBOXES, WRITERS};
 use super::world::{Kept, State, World};
@@ -40,6 +40,7 @@ pub struct Sight {
     bundles: BTreeMap<Mailbox, (u64, SignedBundle)>,
     depth: Depth,
     outlook: Outlook,
+    census: Census,
 }
 
 /// What is wrong.
@@ -98,6 +99,7 @@ impl Sight {
             bundles: BTreeMap::new(),
             depth,
             outlook: at_once(queue.outlook())?,
+            census: census(queue)?,
         };
         for mailbox in MAILBOXES.iter().map(|one| &one.name) {
             let entries = at_once(queue.next(mailbox.clone(), BTreeSet::new(), ALL, 0))?;
@@ -218,6 +220,10 @@ impl Sight {
         if counts != (entries, receipts) {
             return Some(Finding::new(Wrong::Changed, format!("counts {counts:?} of {:?}", expected.depth)));
         }
+        if self.census != expected.census {
+            let what = format!("{:?} instead of {:?}", self.census, expected.census);
+            return Some(Finding::new(Wrong::Changed, what));
+        }
         let (expected, seen) = (expected.outlook, self.outlook);
         (seen != expected).then(|| Finding::new(Wrong::Changed, format!("{seen:?} instead of {expected:?}")))
     }
@@ -253,6 +259,7 @@ impl World {
             bundles: self.bundles.clone(),
             depth: self.depth(),
             outlook: self.outlook(),
+            census: self.census(),
         };
         for mailbox in MAILBOXES.iter().map(|one| &one.name) {
             let entries = self.next(mailbox, 0);

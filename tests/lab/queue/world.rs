@@ -13,7 +13,7 @@ use valise_proto::names::{DeviceId, Mailbox, MessageId};
 use valise_proto::receipt::{Receipt, SignedReceipt, Speaker};
 use valise_proto::signing::{Hash, KeyId};
 use valise_proto::wire;
-use valise_relay::queue::{Depth, Entry, LateWraps, Noted, Outlook, Sequence, Submission};
+use valise_relay::queue::{Entry, LateWraps, Noted, Sequence, Submission};
 
 use super::ask::{Answer, Ask, Look, Proof, Seen};
 use super::cast::relay;
@@ -62,8 +62,12 @@ impl Envelope {
         self.entries.values().filter(|state| **state != State::Settled).count()
     }
 
-    fn expires_ms(&self) -> u64 {
+    pub(super) fn expires_ms(&self) -> u64 {
         self.submission.facts.expires_ms
+    }
+
+    pub(super) fn accepted_ms(&self) -> u64 {
+        self.relayed.claim.time_ms
     }
 
     /// A statement of `hub-1` about it.
@@ -159,6 +163,9 @@ impl World {
             }
             let denied = named.filter(|mailbox| !held.entries.contains_key(*mailbox)).cloned().collect();
             return Answer::Stored { sequence, relayed: held.relayed.clone(), fresh: false, denied };
+        }
+        if let Some(over) = self.over(submission) {
+            return Answer::Over(over);
         }
         let next = self.highest + 1;
         let sequence = match given {
@@ -312,32 +319,22 @@ impl World {
         entries
     }
 
-    pub(super) fn depth(&self) -> Depth {
-        Depth {
-            entries: self.envelopes.values().map(|one| one.open() as u64).sum(),
-            receipts: self.mail.values().map(|mail| mail.len() as u64).sum(),
-            sequence: self.highest,
-        }
-    }
-
-    pub(super) fn outlook(&self) -> Outlook {
-        let open = || self.envelopes.values().filter(|one| one.open() > 0);
-        Outlook {
-            oldest_ms: open().next().map(|one| one.relayed.claim.time_ms),
-            next_expiry_ms: open().map(Envelope::expires_ms).min(),
-        }
-    }
-
     fn look(&self, look: &Look) -> Seen {
         let mut entries = self.next(&look.mailbox, look.now_ms);
         entries.retain(|entry| !look.skip.contains(&entry.sequence));
-        entries.truncate(look.max);
+        let mut of_each = BTreeMap::new();
+        entries.retain(|entry| {
+            let count = of_each.entry(entry.precedence).or_insert(0);
+            *count += 1;
+            *count <= look.max
+        });
         let mut seen = Seen {
             receipts_hold: true,
             leaf: self.leaves.get(&look.key).cloned(),
             bundle: self.bundles.get(&look.mailbox).cloned(),
             depth: self.depth(),
             outlook: self.outlook(),
+            census: self.census(),
             ..Seen::default()
         };
         if let Some(envelope) = entries.first().and_then(|entry| self.envelopes.get(&entry.sequence)) {
