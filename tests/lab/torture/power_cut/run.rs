@@ -275,8 +275,14 @@ impl<'a, G: Ground> Run<'a, G> {
             return self.close();
         };
         let failed = self.disk.failed();
+        if self.tell {
+            self.story.push(brief(&next));
+        }
         let answer = put(queue, &ask);
-        self.say(|_| told(&next, &answer));
+        self.say(|_| match &answer {
+            Ok(answer) => format!("    -> {}", brief(answer)),
+            Err(fault) => format!("    -> {fault}"),
+        });
         let fault = self.disk.is_stopped() || self.disk.failed() > failed;
         match answer {
             // What the clock could not read it passed by, and ended the others.
@@ -456,17 +462,6 @@ impl<'a, G: Ground> Run<'a, G> {
             }
         }
         Ok(())
-    }
-}
-
-fn told(next: &Next, answer: &Result<Answer, QueueError>) -> String {
-    let what = match next {
-        Next::Op(op) => format!("{op:?}"),
-        Next::Ask(ask) => brief(ask),
-    };
-    match answer {
-        Ok(answer) => format!("{what} -> {}", brief(answer)),
-        Err(fault) => format!("{what} -> {fault}"),
     }
 }
 
