@@ -173,10 +173,11 @@ impl Store {
         sidecar::write(&*self.files, &self.dir.join(names::side_car(segment.header.id)), segment, notes)
     }
 
-    /// A new file of zeros, on the disk.
+    /// A new file of zeros, on the disk. It gets its name when it is whole: one that is half made is taken for none.
     fn make(&self) -> io::Result<(PathBuf, Arc<dyn StoreFile>)> {
-        let path = self.dir.join(names::spare(self.next.fetch_add(1, Ordering::Relaxed)));
-        let file = self.files.create(&path)?;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (new, path) = (self.dir.join(names::spare_new(number)), self.dir.join(names::spare(number)));
+        let file = self.files.create(&new)?;
         let made = (|| {
             let zeros = vec![0; ZEROS.min(usize::try_from(self.shape.segment_bytes).unwrap_or(ZEROS))];
             let mut at = 0;
@@ -186,10 +187,11 @@ impl Store {
                 at += count as u64;
             }
             file.sync()?;
+            self.files.rename(&new, &path)?;
             self.files.sync_dir(&self.dir)
         })();
         if let Err(fault) = made {
-            self.files.remove(&path).ok(); // a disk that is full gets its room back
+            self.files.remove(&new).ok(); // a disk that is full gets its room back
             return Err(fault);
         }
         Ok((path, file))

@@ -3,6 +3,7 @@
 const SEGMENT: (&str, &str) = ("seg-", ".log");
 const SIDE_CAR: (&str, &str) = ("seg-", ".idx");
 const SPARE: (&str, &str) = ("spare-", ".log");
+const SPARE_NEW: (&str, &str) = ("spare-", ".new");
 /// What names the store and its key.
 pub(super) const STORE: &str = "store";
 /// The same, while it is being made.
@@ -22,6 +23,11 @@ pub(super) fn spare(number: u32) -> String {
     name(SPARE, number)
 }
 
+/// A spare while it is being made.
+pub(super) fn spare_new(number: u32) -> String {
+    name(SPARE_NEW, number)
+}
+
 pub(super) fn segment_number(name: &str) -> Option<u32> {
     number(SEGMENT, name)
 }
@@ -32,6 +38,10 @@ pub(super) fn side_car_number(name: &str) -> Option<u32> {
 
 pub(super) fn spare_number(name: &str) -> Option<u32> {
     number(SPARE, name)
+}
+
+pub(super) fn is_spare_new(name: &str) -> bool {
+    number(SPARE_NEW, name).is_some()
 }
 
 fn name((before, after): (&str, &str), number: u32) -> String {

@@ -64,7 +64,8 @@ pub(super) fn lay(files: &dyn Files, dir: &Path, sealers: &[Sealer]) -> Result<O
         return Err(StoreError::Damaged { path: dir.to_owned(), what });
     };
     let numbered = |number: fn(&str) -> Option<u32>| listed.iter().filter_map(move |name| number(name));
-    let spares = listed.iter().filter(|name| names::spare_number(name).is_some()).map(|name| dir.join(name));
+    let spare = |name: &&String| names::spare_number(name).is_some() || names::is_spare_new(name);
+    let spares = listed.iter().filter(spare).map(|name| dir.join(name));
     let side_cars: Vec<u32> = numbered(names::side_car_number).collect();
     let highest = segments.iter().chain(&side_cars).copied().max().unwrap_or(0);
     let mut laid = Laid {
@@ -152,7 +153,7 @@ pub(super) fn open(
     let mut index = Index::default();
     let read = read_all(&*files, dir, &laid, &mut index).map_err(io("read"))?;
     report(dir, &laid, &read.told);
-    let (spares, orphans) = sort_spares(&*files, dir, &laid).map_err(io("sort the files of"))?;
+    let (spares, orphans) = sort_spares(&*files, dir, &laid, shape).map_err(io("sort the files of"))?;
     orphans.iter().try_for_each(|path| files.remove(path)).map_err(io("remove files of"))?;
     let keeper = Keeper::new(&files, dir, shape, spares, machine.seats).map_err(io("start a thread for"))?;
     for segment in read.unnoted {
@@ -291,15 +292,21 @@ fn report(dir: &Path, laid: &Laid, told: &[(u32, Scanned)]) {
 }
 
 /// Spares under their own names; and the files that belong to nothing.
-fn sort_spares(files: &dyn Files, dir: &Path, laid: &Laid) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+fn sort_spares(
+    files: &dyn Files,
+    dir: &Path,
+    laid: &Laid,
+    shape: Shape,
+) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let (mut spares, mut orphans) = (Vec::new(), Vec::new());
     for path in &laid.spares {
-        // One that was being made when the machine stopped is not whole; one that was retired is not needed twice.
+        // One that was being made when the machine stopped is not whole, one of another shape is of no use, and one
+        // that was being retired lost its key and kept its name.
         let named = path
             .file_name()
             .and_then(|name| name.to_str())
             .is_some_and(|name| names::spare_number(name).is_some());
-        let whole = named && files.open(path)?.length()? > 0;
+        let whole = named && files.open(path)?.length()? == shape.segment_bytes;
         if whole { spares.push(path.clone()) } else { orphans.push(path.clone()) }
     }
     let has_segment = |id: &u32| laid.segments.iter().any(|segment| segment.header.id == *id);
