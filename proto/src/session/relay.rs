@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::window::Window;
 use super::{Close, ReceiptId, receipt_frames, receipt_ids};
 use crate::bundle::SignedBundle;
 use crate::limits as l;
@@ -17,8 +16,10 @@ use crate::transfer::{Transfer, check_wrap};
 use crate::wire::{self, frame::Kind};
 
 mod event;
+mod handing;
 
 pub use event::{Action, Event, Offer, State};
+use handing::Handing;
 
 /// One device's session at a relay.
 #[derive(Debug)]
@@ -26,14 +27,7 @@ pub struct RelaySession {
     device: DeviceId,
     state: State,
     hello: Option<wire::Hello>,
-    mailboxes: Vec<Mailbox>,
-    deliveries: Window<u64>,
-    stored: BTreeSet<u64>,
-    unsendable: BTreeSet<u64>,
-    pulling: BTreeSet<Mailbox>,
-    again: BTreeSet<Mailbox>,
-    // Nothing is left to ask for until a wake: the queue gave all it had, and all of it is on its way.
-    dry: BTreeSet<Mailbox>,
+    handing: Handing,
     receipts: BTreeSet<ReceiptId>,
     pulling_receipts: bool,
     receipts_again: bool,
@@ -55,13 +49,7 @@ impl RelaySession {
             device,
             state: State::AwaitHello,
             hello: None,
-            mailboxes: Vec::new(),
-            deliveries: Window::default(),
-            stored: BTreeSet::new(),
-            unsendable: BTreeSet::new(),
-            pulling: BTreeSet::new(),
-            again: BTreeSet::new(),
-            dry: BTreeSet::new(),
+            handing: Handing::default(),
             receipts: BTreeSet::new(),
             pulling_receipts: false,
             receipts_again: false,
@@ -91,7 +79,7 @@ impl RelaySession {
 
     /// Envelopes on their way to the device that it has not stored, and its own on their way into the queue.
     pub fn in_flight(&self) -> (usize, usize) {
-        (self.deliveries.keys().count(), self.submitting.len())
+        (self.handing.under_way(), self.submitting.len())
     }
 
     /// Takes one event. After a close, nothing more comes.
@@ -136,7 +124,7 @@ impl RelaySession {
 
     /// Whether a draining session has nothing in flight, in either direction ([P-21]).
     fn drained(&self) -> bool {
-        self.state == State::Draining && self.deliveries.is_empty() && self.submitting.is_empty()
+        self.state == State::Draining && self.handing.is_idle() && self.submitting.is_empty()
     }
 
     fn control(&mut self, kind: Kind) -> Outcome {
@@ -160,7 +148,7 @@ impl RelaySession {
         if hello.version != l::VERSION || mailboxes.is_empty() || !own {
             return Err(Close::Protocol);
         }
-        self.mailboxes = mailboxes;
+        self.handing.serve(mailboxes);
         self.hello = Some(hello);
         self.state = State::AwaitLeaf;
         Ok(Vec::new())
@@ -170,11 +158,7 @@ impl RelaySession {
         match kind {
             Kind::WrapsFor(wraps) => late_wraps(wraps).map(|action| vec![action]),
             Kind::Stored(stored) => {
-                for delivery in stored.deliveries {
-                    if self.deliveries.end(&delivery.sequence) {
-                        self.stored.insert(delivery.sequence);
-                    }
-                }
+                stored.deliveries.iter().for_each(|delivery| self.handing.stored(delivery.sequence));
                 Ok(self.pull_all())
             }
             Kind::Receipts(receipts) => self.statements(receipts),
@@ -186,7 +170,7 @@ impl RelaySession {
             Kind::Bundle(bundle) => {
                 let bundle = SignedBundle::received(bundle).map_err(|_| Close::Protocol)?;
                 let claim = bundle.claim().map_err(|_| Close::Protocol)?;
-                if !self.mailboxes.contains(&claim.mailbox) {
+                if !self.handing.mailboxes().contains(&claim.mailbox) {
                     return Err(Close::Protocol);
                 }
                 Ok(vec![Action::KeepBundle(Box::new(bundle))])
@@ -248,10 +232,12 @@ impl RelaySession {
                 Ok(vec![refused(id, refusal, retry_after_ms, statement)])
             }
             Event::Wake => {
-                self.dry.clear();
+                self.handing.wake();
                 Ok(self.pull_all())
             }
-            Event::Offers(mailbox, offers) => Ok(self.offers(mailbox, offers)),
+            Event::Offers(mailbox, offers) => {
+                Ok(self.handing.offers(mailbox, offers, self.state == State::Live))
+            }
             Event::Forgotten(ids) => {
                 for id in &ids {
                     self.receipts.remove(id);
@@ -260,18 +246,11 @@ impl RelaySession {
                 Ok(if held { self.pull_receipts() } else { Vec::new() })
             }
             Event::Unsendable(sequence) => {
-                // Skipped for this session: asking again at once would go round in a circle.
-                self.deliveries.end(&sequence);
-                self.unsendable.insert(sequence);
                 // So many unreadable ones are no accident of one entry: the queue needs a person.
-                if self.unsendable.len() > l::UNSETTLED_MAX {
-                    Err(Close::OurFault)
-                } else {
-                    Ok(self.pull_all())
-                }
+                if self.handing.unsendable(sequence) { Ok(self.pull_all()) } else { Err(Close::OurFault) }
             }
             Event::NotSent(sequence) => {
-                self.deliveries.end(&sequence);
+                self.handing.not_sent(sequence);
                 Ok(self.pull_all())
             }
             Event::Noted(ids, settled) => Ok(self.noted(ids, &settled)),
@@ -307,7 +286,7 @@ impl RelaySession {
         self.signs_with = key;
         self.state = State::Live;
         let hello = self.hello.take().expect("Judging comes after Hello");
-        let mut actions = vec![Action::Open { mailboxes: self.mailboxes.clone(), hello }];
+        let mut actions = vec![Action::Open { mailboxes: self.handing.mailboxes().to_vec(), hello }];
         actions.extend(self.pull_all());
         actions.extend(self.pull_receipts());
         Ok(actions)
@@ -318,7 +297,7 @@ impl RelaySession {
     fn submitted(&mut self, transfer: Box<Transfer>) -> Outcome {
         let id = transfer.facts.message_id;
         let facts = &transfer.facts;
-        let own = facts.author() == self.device && self.mailboxes.contains(&facts.sender);
+        let own = facts.author() == self.device && self.handing.mailboxes().contains(&facts.sender);
         if !own || Some(facts.sender_key_id) != self.signs_with {
             return Ok(vec![Action::Refuse(transfer, Refusal::SenderMismatch)]);
         }
@@ -336,57 +315,11 @@ impl RelaySession {
     }
 
     fn pull_all(&mut self) -> Vec<Action> {
-        let mailboxes = self.mailboxes.clone();
-        mailboxes.iter().filter_map(|mailbox| self.pull(mailbox)).collect()
-    }
-
-    /// One question to the queue per mailbox at a time, and none without hope; a wake during it asks again afterwards.
-    fn pull(&mut self, mailbox: &Mailbox) -> Option<Action> {
-        if self.state != State::Live || self.dry.contains(mailbox) {
-            return None;
-        }
-        if self.pulling.contains(mailbox) {
-            self.again.insert(mailbox.clone());
-            return None;
-        }
-        let held = self.stored.len() + self.deliveries.keys().count();
-        if self.deliveries.full() || held >= l::UNSETTLED_MAX {
-            return None; // a Stored or a settlement asks again
-        }
-        self.pulling.insert(mailbox.clone());
-        let passed = self.stored.iter().chain(&self.unsendable);
-        let skip = passed.chain(self.deliveries.keys()).copied().collect();
-        Some(Action::Pull { mailbox: mailbox.clone(), skip, max: l::TRANSFERS_MAX as usize })
-    }
-
-    fn offers(&mut self, mailbox: Mailbox, offers: Vec<Offer>) -> Vec<Action> {
-        self.pulling.remove(&mailbox);
-        let mut actions = Vec::new();
-        let mut dry = offers.len() < l::TRANSFERS_MAX as usize;
-        for offer in offers {
-            let sequence = offer.sequence;
-            let passed = self.stored.contains(&sequence) || self.unsendable.contains(&sequence);
-            let held = self.deliveries.holds(&sequence) || passed;
-            if self.state == State::Live && !held && self.deliveries.admits(offer.bulk) {
-                self.deliveries.start(sequence, offer.bulk);
-                actions.push(Action::Deliver(mailbox.clone(), offer));
-            } else {
-                dry &= held;
-            }
-        }
-        if self.again.remove(&mailbox) {
-            actions.extend(self.pull(&mailbox));
-        } else if dry {
-            self.dry.insert(mailbox);
-        }
-        actions
+        if self.state == State::Live { self.handing.pull_all() } else { Vec::new() }
     }
 
     fn noted(&mut self, ids: Vec<ReceiptId>, settled: &[u64]) -> Vec<Action> {
-        for sequence in settled {
-            self.deliveries.end(sequence);
-            self.stored.remove(sequence);
-        }
+        settled.iter().for_each(|sequence| self.handing.settled(*sequence));
         let ids = ids.iter().map(|id| wire::ReceiptId { id: id.to_vec().into() }).collect();
         let mut actions = vec![Action::Send(Kind::ReceiptsTaken(wire::ReceiptsTaken { ids }))];
         actions.extend(self.pull_all());
