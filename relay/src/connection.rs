@@ -18,18 +18,20 @@ use valise_proto::limits as l;
 use valise_proto::names::{Mailbox, MessageId};
 use valise_proto::refusal::Refusal;
 use valise_proto::session::Close;
-use valise_proto::session::relay::{Action, Event, Offer, RelaySession};
+use valise_proto::session::relay::{Action, Event, RelaySession};
 use valise_proto::signing::KeyId;
 use valise_proto::wire::{self, frame::Kind};
 
 use crate::admission::{admit, close, close_for};
-use crate::delivery::{Sent, deliver};
-use crate::errands::{answers, blame, forget, judge_leaf, note, pull, signers};
+use crate::delivery::Sent;
+use crate::errands::{blame, signers};
 use crate::hub::Hub;
-use crate::intake::{Broken, Intake, Received, Reserved};
+use crate::intake::{Received, Reserved};
 use crate::line::Line;
 use crate::queue::Queue;
 use crate::router::SessionNo;
+
+mod beside;
 
 /// Events that may wait for the loop: each slow task holds at most one, and there are not many more tasks.
 const EVENTS: usize = 64;
@@ -349,133 +351,5 @@ impl<Q: Queue> Call<Q> {
             frames.extend(trust.signed_roster().pieces(roster_no).into_iter().map(Kind::RosterPiece));
         }
         frames
-    }
-
-    fn take_in(&mut self, stream: FrameReceiver) {
-        let intake = Intake { stream, own: Arc::clone(&self.intake), all: Arc::clone(self.hub.incoming()) };
-        let (device, reports) = (self.admitted.device().clone(), self.reports.clone());
-        self.tasks.spawn(async move {
-            let report = match intake.receive().await {
-                Ok(Some(received)) => Report::Transfer(Box::new(received)),
-                Ok(None) => return, // given up by the device; it will come again
-                Err(Broken(why, code)) => {
-                    blame(&device, code);
-                    Report::Broken(why)
-                }
-            };
-            reports.send(report).await.ok(); // the loop is gone: so is the session
-        });
-    }
-
-    /// Runs beside the loop and reports the event that comes of it, if any.
-    fn beside<F>(&mut self, work: F)
-    where
-        F: Future<Output = Option<Event>> + Send + 'static,
-    {
-        let reports = self.reports.clone();
-        self.tasks.spawn(async move {
-            if let Some(event) = work.await {
-                reports.send(Report::Event(event)).await.ok(); // the loop is gone: so is the session
-            }
-        });
-    }
-
-    fn start(&mut self, action: Action) {
-        let hub = Arc::clone(&self.hub);
-        let device = self.admitted.device().clone();
-        match action {
-            Action::JudgeLeaf(leaf) => {
-                self.beside(async move { Some(judge_leaf(&hub, &device, leaf).await) })
-            }
-            Action::Submit(transfer) => self.submit(transfer),
-            Action::Refuse(transfer, refusal) => {
-                let id = transfer.facts.message_id;
-                drop(self.release(&id)); // it never reaches the store
-                // Only a device that names another author than itself comes here.
-                tracing::warn!(event = "submission-refused", party = %device.party, device = %device.device, code = refusal.as_str());
-                let answer = hub.refuse_all(&transfer, refusal);
-                self.beside_all(std::future::ready(answers(id, answer)));
-            }
-            Action::AddWraps(id, wraps) => self.add_wraps(id, wraps),
-            Action::Note(receipts) => self.beside(async move { Some(note(hub, device, receipts).await) }),
-            Action::Forget(ids) => self.beside(forget(hub, device, ids)),
-            Action::KeepBundle(bundle) => {
-                let reports = self.reports.clone();
-                self.tasks.spawn(async move {
-                    // What is committed wakes who waits for it even when this session is gone.
-                    let own = Arc::clone(&hub);
-                    let kept = hub.run_on(async move { own.keep_bundle(&device, *bundle).await }).await;
-                    let Ok(Some(kept)) = kept else { return };
-                    let report = match kept {
-                        Ok((mailbox, newest)) => Report::Event(Event::BundleKept(mailbox, newest)),
-                        Err(why) => Report::Broken(why),
-                    };
-                    reports.send(report).await.ok(); // as above
-                });
-            }
-            Action::FindBundle(mailbox, have) => self.beside(async move {
-                let (batch, bundle) = hub.find_bundle(&device, &mailbox, have).await?;
-                Some(Event::Bundle(mailbox, batch, Box::new(bundle)))
-            }),
-            Action::TakeRoster(roster) => self.beside(async move {
-                hub.take_roster(&roster);
-                None
-            }),
-            Action::Pull { mailbox, skip, max } => self.beside_all(pull(hub, mailbox, skip, max)),
-            Action::PullReceipts { skip, max } => self.beside(async move {
-                let receipts = hub.queue().receipts(device, skip, max).await;
-                Some(Event::Receipts(hub.noted(receipts).unwrap_or_default()))
-            }),
-            Action::Deliver(mailbox, offer) => self.deliver(mailbox, offer),
-            Action::Send(_) | Action::Open { .. } | Action::Close(_) => unreachable!("done in the loop"),
-        }
-    }
-
-    /// The same, with all the events that come of it.
-    fn beside_all(&mut self, work: impl Future<Output = Vec<Event>> + Send + 'static) {
-        let reports = self.reports.clone();
-        self.tasks.spawn(async move {
-            for event in work.await {
-                reports.send(Report::Event(event)).await.ok(); // the loop is gone: so is the session
-            }
-        });
-    }
-
-    fn submit(&mut self, transfer: Box<valise_proto::transfer::Transfer>) {
-        let (hub, reports) = (Arc::clone(&self.hub), self.reports.clone());
-        let device = self.admitted.device().clone();
-        let id = transfer.facts.message_id;
-        let reserved = self.release(&id);
-        self.tasks.spawn(async move {
-            // What is committed wakes its recipients even when this session is gone.
-            let own = Arc::clone(&hub);
-            let submitted = hub.run_on(async move { own.submit(device, *transfer).await }).await;
-            drop(reserved); // the store holds the bytes now
-            let Ok(Some(answer)) = submitted else { return };
-            for event in answers(id, answer) {
-                reports.send(Report::Event(event)).await.ok(); // the loop is gone: so is the session
-            }
-        });
-    }
-
-    fn add_wraps(&mut self, id: MessageId, wraps: Vec<(Mailbox, wire::KeyWrap)>) {
-        let hub = Arc::clone(&self.hub);
-        let device = self.admitted.device().clone();
-        self.beside_all(async move {
-            // As for a submission: what is committed wakes its recipients.
-            let own = Arc::clone(&hub);
-            let added = hub.run_on(async move { own.add_wraps(device, id, wraps).await }).await;
-            added.ok().flatten().map(|answer| answers(id, answer)).unwrap_or_default()
-        });
-    }
-
-    fn deliver(&mut self, mailbox: Mailbox, offer: Offer) {
-        let (hub, connection, reports) =
-            (Arc::clone(&self.hub), self.connection.clone(), self.reports.clone());
-        let shown = Arc::clone(&self.shown);
-        self.tasks.spawn(async move {
-            let sent = deliver(&hub, &connection, mailbox, offer.sequence, &shown).await;
-            reports.send(Report::Sent(offer.sequence, sent)).await.ok(); // as above
-        });
     }
 }
