@@ -10,14 +10,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use valise_host::transport::{LinkProfile, device_transport};
 use valise_relay::config::RelayConfig;
 
 use crate::bounds::Bounds;
-use crate::envelopes::{Addressee, Envelope, TEXT_BYTES, sealed};
+use crate::envelopes::{Addressee, Envelope, sealed};
 use crate::federation::{Device, Federation, caller};
 use crate::machine::{Meter, Used};
 use crate::page::{Section, note};
@@ -110,7 +109,7 @@ to the author's device. The relay is the program as delivered, with its SQLite q
 
 The yardstick (`benches/src/yardstick.rs`) is bare quinn with the same TLS and papers, one log, one write and one fdatasync for
 all that waits, and as many senders and receivers. It asks nobody for permission, keeps no order, no deduplication, no expiry and no
-receipts, seals nothing, forgets on restart what was received, and tells no author. It takes the bare 1 KiB.
+receipts, seals nothing, forgets on restart what was received, and tells no author.
 
 Acceptance is the time from the first byte sent to the proof that the message is synced.
 ";
@@ -233,12 +232,11 @@ impl Scene {
             let connection = load::call(&from, &self.federation, address, reader).await?;
             reading.spawn(load::read(connection, number, Arc::clone(&tally)));
         }
-        let bytes = Bytes::from(vec![b'x'; TEXT_BYTES]);
-        for author in &self.authors {
+        for (author, envelopes) in self.authors.iter().zip(&self.envelopes) {
             let connection = load::call(&from, &self.federation, address, author).await?;
             let readers = u8::try_from(READERS)?;
             tally.writing.fetch_add(1, Relaxed);
-            writing.spawn(load::write(connection, bytes.clone(), readers, Arc::clone(&tally)));
+            writing.spawn(load::write(connection, Arc::clone(envelopes), readers, Arc::clone(&tally)));
         }
         watch(server, &tally, bounds, &mut writing, &mut reading).await
     }

@@ -1,11 +1,10 @@
-//! The yardstick: bare quinn, one append-only log, one write and one fdatasync for all that waits. It shows what this
-//! machine allows a relay that does nothing else, and is no relay.
+//! The yardstick: bare quinn, one log, one write and one fdatasync for all that waits. It shows what this machine allows
+//! a relay that does nothing else, and is no relay.
 //!
 //! It does not ask who may write to whom, nor whom a certificate names beyond TLS. It keeps no deduplication, no
 //! order by precedence, no expiry, no receipts, no state of acknowledgements over a restart, and seals nothing.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -20,8 +19,10 @@ use tokio::task::JoinSet;
 use valise_host::transport::relay_transport;
 
 use crate::federation::Federation;
+use log::{Place, RECORDS, Record, append, zeroed};
 
 pub(crate) mod load;
+mod log;
 
 /// Where it writes its address once it listens, in the federation's directory.
 pub(crate) const ADDRESS_FILE: &str = "yardstick.address";
@@ -29,14 +30,12 @@ pub(crate) const ADDRESS_FILE: &str = "yardstick.address";
 const LOG_FILE: &str = "yardstick.log";
 /// Streams that a caller may have open.
 const STREAMS: u32 = 16;
-/// Records that may wait for the log, and the most of one group: as many as the product's queue takes.
-const RECORDS: usize = 4096;
-/// Records that may wait for one consumer: every sender of a run has one in flight.
-const READY: usize = 65_536;
+/// Messages that may wait for one consumer: every sender of a run has one in flight.
+const READY: usize = 2048;
 /// Bytes handed to a consumer's stream at once.
 const PIECE: usize = 32 * 1024;
-/// Most bytes of a message.
-const MESSAGE_MAX: usize = 64 * 1024;
+/// Most bytes of a message: a text of 1 KiB, sealed.
+const MESSAGE_MAX: usize = 4 * 1024;
 
 /// First byte of a stream: what it is for. A second one names the consumer.
 pub(crate) const SUBMIT: u8 = 0;
@@ -45,17 +44,7 @@ pub(crate) const CONSUME: u8 = 1;
 /// Asks how many groups were committed; the answer is a u64.
 pub(crate) const GROUPS: u8 = 2;
 /// Consumers at most.
-const CONSUMERS: usize = 64;
-
-/// What is to be appended: a message for a consumer, or a consumer's acknowledgement.
-struct Record {
-    consumer: u8,
-    message: bool,
-    bytes: Vec<u8>,
-    done: Option<oneshot::Sender<()>>,
-}
-
-type Place = (u64, usize);
+const CONSUMERS: usize = 16;
 
 /// What all connections share.
 struct Yard {
@@ -71,9 +60,7 @@ pub(crate) fn serve(dir: &Path) -> Result<()> {
 }
 
 async fn listen(dir: &Path) -> Result<()> {
-    let path = dir.join(LOG_FILE);
-    let log = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(path);
-    let log = log.context("cannot make the log")?;
+    let log = zeroed(&dir.join(LOG_FILE))?;
     let (records, waiting) = mpsc::channel(RECORDS);
     let (offers, ready): (Vec<_>, Vec<_>) = (0..CONSUMERS).map(|_| mpsc::channel(READY)).unzip();
     let groups = Arc::new(AtomicU64::new(0));
@@ -82,7 +69,7 @@ async fn listen(dir: &Path) -> Result<()> {
     let yard = Arc::new(Yard { log, records, ready, groups });
     std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || append(file, waiting, &offers, &count))?;
+        .spawn(move || append(&file, waiting, &offers, &count))?;
 
     let tls = Federation::open(dir)?.serving()?;
     let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
@@ -113,44 +100,6 @@ fn transport() -> TransportConfig {
     let mut transport = relay_transport();
     transport.max_concurrent_bidi_streams(STREAMS.into());
     transport
-}
-
-/// The one writer: whatever waits is one write and one sync; then its submitters are told and its consumers served.
-fn append(
-    mut log: File,
-    mut waiting: mpsc::Receiver<Record>,
-    offers: &[mpsc::Sender<Place>],
-    groups: &AtomicU64,
-) {
-    let (mut end, mut bytes) = (0, Vec::new());
-    while let Some(first) = waiting.blocking_recv() {
-        let mut group = vec![first];
-        while group.len() < RECORDS
-            && let Ok(more) = waiting.try_recv()
-        {
-            group.push(more);
-        }
-        bytes.clear();
-        let mut places = Vec::with_capacity(group.len());
-        for record in &group {
-            bytes.extend_from_slice(&[record.consumer, u8::from(record.message)]);
-            bytes.extend_from_slice(&u32::try_from(record.bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
-            places.push((end + bytes.len() as u64, record.bytes.len()));
-            bytes.extend_from_slice(&record.bytes);
-        }
-        log.write_all(&bytes).and_then(|()| log.sync_data()).expect("the log takes what is written");
-        end += bytes.len() as u64;
-        groups.fetch_add(1, Relaxed);
-        for (record, place) in group.into_iter().zip(places) {
-            if record.message {
-                let offer = &offers[usize::from(record.consumer)];
-                offer.blocking_send(place).expect("a consumer's list lives as long as the yard");
-            }
-            if let Some(done) = record.done {
-                done.send(()).ok(); // its caller has left
-            }
-        }
-    }
 }
 
 async fn attend(yard: Arc<Yard>, mut send: SendStream, mut recv: RecvStream) -> Result<()> {

@@ -11,6 +11,7 @@ use quinn::{Connection, TransportConfig};
 use valise_host::transport::{LinkProfile, device_transport};
 
 use super::{CONSUME, GROUPS, SUBMIT};
+use crate::envelopes::Envelope;
 use crate::federation::{Device, Federation, caller};
 use crate::tally::Tally;
 
@@ -31,14 +32,15 @@ fn transport() -> TransportConfig {
     device_transport(LinkProfile::Lan)
 }
 
-/// Submits the same bytes again and again to the consumers in turn, each once the one before is on the disk.
+/// Submits the sealed bytes that the product is given, to the consumers in turn, each once the one before is on the
+/// disk; from the first again when they are used up.
 pub(crate) async fn write(
     connection: Connection,
-    bytes: Bytes,
+    envelopes: Arc<Vec<Envelope>>,
     consumers: u8,
     tally: Arc<Tally>,
 ) -> Result<()> {
-    for number in 0_usize.. {
+    for (number, envelope) in envelopes.iter().cycle().enumerate() {
         if tally.stop.load(Relaxed) {
             tally.writing.fetch_sub(1, Relaxed);
             break;
@@ -46,7 +48,8 @@ pub(crate) async fn write(
         let began = Instant::now();
         let (mut send, mut recv) = connection.open_bi().await?;
         let consumer = u8::try_from(number % usize::from(consumers))?;
-        send.write_all_chunks(&mut [Bytes::copy_from_slice(&[SUBMIT, consumer]), bytes.clone()]).await?;
+        let purpose = Bytes::copy_from_slice(&[SUBMIT, consumer]);
+        send.write_all_chunks(&mut [purpose, envelope.frames.clone()]).await?;
         send.finish()?;
         recv.read_exact(&mut [0]).await?;
         tally.accept(began.elapsed());
