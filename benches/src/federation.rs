@@ -16,7 +16,10 @@ use valise_host::entropy::{OsEntropy, random};
 use valise_host::keyfile::load_private_key;
 use valise_mint::lab::{InitRequest, init};
 use valise_mint::layout as at;
+use valise_mint::mint::Mint;
+use valise_mint::papers::Authority;
 use valise_mint::parties::PartyArg;
+use valise_proto::kinds::PartyKind;
 use valise_proto::names::{DeviceId, DeviceName, Mailbox, PartyName, RelayId};
 use valise_proto::signing::SigningKey;
 use valise_proto::wire;
@@ -104,6 +107,28 @@ impl Federation {
             leaf: wire::SigningLeaf { leaf: chain[0].to_vec().into(), issuer: chain[1].to_vec().into() },
             tls: papers(&keys)?,
         })
+    }
+
+    /// More devices of a bureau, enrolled by its CA now. Their papers are in memory alone.
+    pub(crate) fn enrolled(&self, bureau: &PartyName, count: usize) -> Result<Vec<Device>> {
+        let ca = self.dir.join(at::PARTIES_DIR).join(bureau.as_str()).join(at::CA_DIR);
+        let chain = String::from_utf8(read(&ca.join("ca.pem"))?)?;
+        let ca = Authority::read(&chain, &load_private_key(&ca.join("ca.key"))?)?;
+        let mint = Mint::new(DOMAIN.parse()?, now_ms(), Arc::new(OsEntropy));
+        let device = |number: usize| -> Result<Device> {
+            let id = DeviceId { party: bureau.clone(), device: DeviceName::new(&format!("idle{number}"))? };
+            let tls = mint.device_tls(&ca, PartyKind::Bureau, &id)?;
+            let signing = mint.device_signing(&ca, PartyKind::Bureau, &id)?;
+            let [leaf, issuer] = signing.chain().map(|papers| papers.to_vec().into());
+            Ok(Device {
+                mailbox: Mailbox::from(bureau),
+                id,
+                key: signing.key.signing_key(),
+                leaf: wire::SigningLeaf { leaf, issuer },
+                tls: TlsPapers::new(tls.chain_pem().as_bytes(), &tls.key.pkcs8())?,
+            })
+        };
+        (0..count).map(device).collect()
     }
 
     /// How a device calls: the TLS of the product, and a transport.

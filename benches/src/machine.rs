@@ -29,6 +29,14 @@ pub(crate) fn cpu_of(process: u32) -> Result<f64> {
     Ok(ticks.context("no times in /proc/PID/stat")? / TICKS)
 }
 
+/// Memory of a process that lies in the machine's own (`VmRSS`), kB of 1,000 bytes.
+pub(crate) fn memory_of(process: u32) -> Result<f64> {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).context("a process is gone")?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+    let kib: f64 = kib.context("no VmRSS in /proc/PID/status")?.parse()?; // the kernel's kB are KiB
+    Ok(kib * 1.024)
+}
+
 /// CPU seconds that the whole machine has spent on work.
 fn cpu_of_all() -> Result<f64> {
     let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
