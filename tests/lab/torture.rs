@@ -1,7 +1,8 @@
 //! `cargo torture`: the long forms of the fault runs. Each is a function from options to a table of figures and bars;
 //! it stops by itself, prints its seed first, and ends with 0 only if every bar held.
 //!
-//! Rooms: `order` what is asked for · `table` what came of it · `kill9` real programs killed at random moments ·
+//! Rooms: `order` what is asked for · `table` what came of it · `findings` of many runs · `differential` the log beside
+//! SQLite · `kill9` real programs killed at random moments ·
 //! `power_cut` the queue on a disk that fails · `simulation` drawn runs of the simulator.
 
 use std::process::ExitCode;
@@ -13,6 +14,8 @@ use serde_json::json;
 use crate::interrupt;
 use crate::voice::Voice;
 
+pub mod differential;
+pub mod findings;
 pub mod kill9;
 mod order;
 pub mod power_cut;
@@ -39,6 +42,15 @@ pub(crate) struct Run {
 
 /// Every run there is, in the order in which they are listed.
 pub(crate) const RUNS: &[Run] = &[
+    Run {
+        name: "differential",
+        what: "the same operations on the log and on SQLite, side by side: the same answers, the same to be seen",
+        counts: &[
+            ("runs", "sequences of operations, from the seed on (default 10000)"),
+            ("tell", "1: tell the sequence of the seed alone"),
+        ],
+        play: differential::play,
+    },
     Run {
         name: "kill9",
         what: "real programs, killed at random moments under load: nothing lost, nothing doubled, soon back",

@@ -14,6 +14,8 @@
 //! - [`inspect`]: what is in a file, by the command an administrator types.
 //! - [`outage`]: each program dies at the worst moment.
 //! - [`every_commit`]: each program dies at each commit of its store.
+//! - [`power_cut`]: the queue on a disk that loses, tears, fails and fills up.
+//! - [`differential`]: the log beside SQLite, the same operations on both.
 //! - [`bad_link`]: a mission behind a satellite, cut and moved.
 //! - [`comeback`]: 187 bureaus come back at once.
 //! - [`pressure`]: too much waits, and senders keep what the relay does not take.
@@ -30,6 +32,7 @@ mod bad_link;
 mod bad_start;
 mod blind_relay;
 mod comeback;
+mod differential;
 mod every_commit;
 mod flipped_byte;
 mod greedy;

@@ -99,6 +99,19 @@ pub enum Answer {
     Seen(Box<Seen>),
 }
 
+impl Answer {
+    /// What it says, whoever signed it how: two backends share signatures out in their own ways.
+    #[must_use]
+    pub fn claims(mut self) -> Self {
+        match &mut self {
+            Self::Stored { relayed, .. } => relayed.signed = None,
+            Self::Wrapped { relayed, .. } => relayed.iter_mut().for_each(|proof| proof.signed = None),
+            _ => {}
+        }
+        self
+    }
+}
+
 /// What a [`Look`] showed.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(missing_docs, reason = "the answers of the reading verbs")]

@@ -3,22 +3,19 @@
 //!
 //! Rooms: [`run`] one run and its judge · [`draw`] what a run is to be.
 
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::ops::Range;
 use std::time::Instant;
 
 use anyhow::Result;
 
 use super::Options;
+use super::findings::{Tally, guarded, spread};
 use super::table::{Figure, Table};
+use crate::disk::Plan;
 use crate::queue::Ground;
 use crate::queue::grounds::Log;
 use crate::queue::script::{Measure, Op, Script};
 use crate::queue::sight::{Finding, Wrong};
-use crate::sim::machine::locked;
 use crate::sim::ops::shrink;
 use crate::voice::Voice;
 use draw::{drawn, ways};
@@ -33,97 +30,12 @@ const RUNS: u64 = 50_000;
 const LETTERS: u64 = 300;
 /// Operations of the script that are still played after a cut.
 const AFTER_CUT: usize = 12;
-/// Threads at most: more than the cores of a small server gain nothing.
-const THREADS_MAX: usize = 8;
 /// Runs between two lines that say how far it is.
 const TELL_EVERY: u64 = 10_000;
 /// Runs at most spent on making a failing run smaller.
 const SHRINK_RUNS: usize = 2_000;
 /// Findings that are told one by one.
 const TOLD_MAX: usize = 12;
-
-/// What many runs came to.
-#[derive(Clone, Debug, Default)]
-pub struct Tally {
-    /// Runs; of an exhaustive one every cut in every way.
-    pub runs: u64,
-    /// What they did together.
-    pub counts: Counts,
-    /// Which run found what.
-    pub found: Vec<(u64, Finding)>,
-}
-
-impl Tally {
-    fn add(&mut self, name: u64, counts: &Counts, found: Option<Finding>) {
-        self.runs += 1;
-        self.counts.add(counts);
-        self.found.extend(found.map(|found| (name, found)));
-    }
-
-    /// Adds the runs of another.
-    pub fn merge(&mut self, other: Self) {
-        self.runs += other.runs;
-        self.counts.add(&other.counts);
-        self.found.extend(other.found);
-        self.found.sort_by_key(|(name, _)| *name);
-    }
-
-    /// Findings of a kind.
-    pub fn of(&self, wrong: Wrong) -> u64 {
-        self.found.iter().filter(|(_, found)| found.wrong == wrong).count() as u64
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { acknowledged, cuts, kills, errors, refused, .. } = self.counts;
-        write!(
-            f,
-            "{} runs, {cuts} power cuts, {kills} kills, {errors} errors of the disk, {refused} refusals, {acknowledged} \
-             acknowledged: {} lost, {} back again, {} changed, {} unreadable, {} wrong answers, {} panics",
-            self.runs,
-            self.of(Wrong::Lost),
-            self.of(Wrong::Back),
-            self.of(Wrong::Changed),
-            self.of(Wrong::Unreadable),
-            self.of(Wrong::Answer),
-            self.of(Wrong::Panic),
-        )
-    }
-}
-
-/// Plays a run to its end; one that panics has found something too.
-fn guarded(play: impl FnOnce() -> Result<(), Finding>) -> Option<Finding> {
-    match catch_unwind(AssertUnwindSafe(play)) {
-        Ok(done) => done.err(),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Some(Finding::new(Wrong::Panic, text.unwrap_or_default()))
-        }
-    }
-}
-
-/// Does each piece of work of a range, on as many threads as there are cores.
-fn spread(work: std::ops::Range<u64>, until: Option<Instant>, each: impl Fn(u64) -> Tally + Sync) -> Tally {
-    let (next, total) = (AtomicU64::new(work.start), Mutex::new(Tally::default()));
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= work.end || until.is_some_and(|until| Instant::now() >= until) {
-                        return;
-                    }
-                    let tally = each(at);
-                    locked(&total).merge(tally);
-                }
-            });
-        }
-    });
-    total.into_inner().unwrap_or_default()
-}
 
 /// File calls of a script on a sound machine.
 ///
@@ -139,7 +51,7 @@ pub fn calls_of<G: Ground>(ground: &G, script: &Script) -> Result<u64, Finding> 
 pub fn at_every_call<G: Ground>(
     ground: &G,
     script: &Script,
-    calls: std::ops::Range<u64>,
+    calls: Range<u64>,
     until: Option<Instant>,
 ) -> Tally {
     spread(calls, until, |call| {
@@ -159,11 +71,7 @@ fn at_call<'a, G: Ground>(
     mut ended: impl FnMut(&Run<'a, G>, Option<Finding>),
 ) {
     let ways = ways(script.seed.wrapping_add(call));
-    let life = Life {
-        plan: crate::disk::Plan { stop_at: Some(call), ..Default::default() },
-        refusals: 0,
-        end: ways[0],
-    };
+    let life = Life { plan: Plan { stop_at: Some(call), ..Plan::default() }, refusals: 0, end: ways[0] };
     let mut run = Run::new(ground, script, &script.ops, vec![life], tell);
     if let Some(found) = guarded(|| run.play()) {
         return ended(&run, Some(found));
@@ -179,7 +87,7 @@ fn at_call<'a, G: Ground>(
 }
 
 /// Plays the drawn runs of these seeds.
-pub fn at_random<G: Ground>(ground: &G, seeds: std::ops::Range<u64>, until: Option<Instant>) -> Tally {
+pub fn at_random<G: Ground>(ground: &G, seeds: Range<u64>, until: Option<Instant>) -> Tally {
     spread(seeds, until, |seed| {
         let (script, lives) = drawn(seed);
         let mut tally = Tally::default();
