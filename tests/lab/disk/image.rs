@@ -106,9 +106,15 @@ impl Image {
             if self.slots.get(page).is_none_or(|slot| slot.now.is_hole()) && self.blocks >= end {
                 break;
             }
-            let mut whole = *self.slots.get(page).map_or(&ZEROS, |slot| slot.now.bytes());
-            whole[from..from + count].copy_from_slice(&bytes[done..done + count]);
-            self.put(page, Page::of(whole));
+            let part = &bytes[done..done + count];
+            let put = if part == ZEROS {
+                Page::Zeros // spares are made of them: they are not even copied
+            } else {
+                let mut whole = *self.slots.get(page).map_or(&ZEROS, |slot| slot.now.bytes());
+                whole[from..from + count].copy_from_slice(part);
+                Page::of(whole)
+            };
+            self.put(page, put);
             done += count;
         }
         if done > 0 && at + done as u64 > self.length {

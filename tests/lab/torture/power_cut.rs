@@ -18,7 +18,7 @@ use crate::queue::script::{Measure, Op, Script};
 use crate::queue::sight::{Finding, Wrong};
 use crate::sim::ops::shrink;
 use crate::voice::Voice;
-use draw::{drawn, ways};
+use draw::drawn;
 use run::{Counts, Life, Run};
 
 pub mod draw;
@@ -47,16 +47,17 @@ pub fn calls_of<G: Ground>(ground: &G, script: &Script) -> Result<u64, Finding> 
     Ok(run.calls())
 }
 
-/// Stops the machine at each of these file calls, in each way. Findings are named by their call.
+/// Stops the machine at each of these file calls, in so many ways. Findings are named by their call.
 pub fn at_every_call<G: Ground>(
     ground: &G,
     script: &Script,
     calls: Range<u64>,
+    ways: usize,
     until: Option<Instant>,
 ) -> Tally {
     spread(calls, until, |call| {
         let mut tally = Tally::default();
-        at_call(ground, script, call, false, |run, found| {
+        at_call(ground, script, call, ways, false, |run, found| {
             tally.add(call, &run.counts, found);
         });
         tally
@@ -67,16 +68,17 @@ fn at_call<'a, G: Ground>(
     ground: &'a G,
     script: &'a Script,
     call: u64,
+    ways: usize,
     tell: bool,
     mut ended: impl FnMut(&Run<'a, G>, Option<Finding>),
 ) {
-    let ways = ways(script.seed.wrapping_add(call));
-    let life = Life { plan: Plan { stop_at: Some(call), ..Plan::default() }, refusals: 0, end: ways[0] };
+    let all = draw::ways(script.seed.wrapping_add(call));
+    let life = Life { plan: Plan { stop_at: Some(call), ..Plan::default() }, refusals: 0, end: all[0] };
     let mut run = Run::new(ground, script, &script.ops, vec![life], tell);
     if let Some(found) = guarded(|| run.play()) {
         return ended(&run, Some(found));
     }
-    for end in ways {
+    for end in all.into_iter().take(ways) {
         let mut branch = run.branch(end, AFTER_CUT);
         let found = guarded(|| {
             branch.end_life();
@@ -135,7 +137,7 @@ pub(super) fn play(options: &Options, voice: &Voice) -> Result<Table> {
         return Ok(Table::default());
     }
     if let Some(call) = options.numbers.get("call") {
-        at_call(&ground, &script, *call, true, |run, found| {
+        at_call(&ground, &script, *call, usize::MAX, true, |run, found| {
             if let Some(found) = found {
                 run.story.iter().for_each(|line| voice.say(line));
                 voice.say(&found.to_string());
@@ -145,7 +147,7 @@ pub(super) fn play(options: &Options, voice: &Voice) -> Result<Table> {
     }
     let calls = calls_of(&ground, &script).map_err(|found| anyhow::anyhow!("without any fault: {found}"))?;
     let begun = Instant::now();
-    let every = at_every_call(&ground, &script, 0..calls, until);
+    let every = at_every_call(&ground, &script, 0..calls, usize::MAX, until);
     voice.say(&format!(
         "torture power-cut: at each of {calls} calls: {every} ({:.0} s)",
         begun.elapsed().as_secs_f64()

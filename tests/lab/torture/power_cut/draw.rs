@@ -60,14 +60,14 @@ fn end(chance: &mut Chance) -> End {
     if chance.percent(70) { End::Cut(Kept::draw(chance), chance.draw()) } else { End::Kill(chance.draw()) }
 }
 
-/// The ways in which a machine stops at each call of a script.
+/// The ways in which a machine stops at each call of a script, those that tell most first.
 pub fn ways(seed: u64) -> [End; 6] {
     [
         End::Cut(Kept::Nothing, seed),
-        End::Cut(Kept::All, seed),
-        End::Cut(Kept::Upto, seed),
         End::Cut(Kept::Any(50), seed),
-        End::Cut(Kept::Any(90), seed),
         End::Kill(seed),
+        End::Cut(Kept::Upto, seed),
+        End::Cut(Kept::All, seed),
+        End::Cut(Kept::Any(90), seed),
     ]
 }
