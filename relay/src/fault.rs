@@ -48,6 +48,16 @@ pub enum RunError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A walk over the store has found damage.
+    #[error(
+        "the store {path} is damaged in {count} places, named above; keep its files, what is whole is served all the same"
+    )]
+    Unsound {
+        /// The store.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
     /// The store failed while running.
     #[error("{0}")]
     Queue(String),
@@ -75,7 +85,7 @@ impl RunError {
             Self::Key(error) => error.exit(),
             Self::Papers(PaperFault::TrustUnreadable { .. }) => ExitCode::InvalidInput,
             Self::Papers(_) | Self::KeptRoster { .. } => ExitCode::NotTrusted,
-            Self::Store(_) | Self::Queue(_) => ExitCode::Store,
+            Self::Store(_) | Self::Queue(_) | Self::Unsound { .. } => ExitCode::Store,
             Self::Socket(SocketFault::Answered { .. }) => ExitCode::Store,
             Self::Socket(SocketFault::Denied { .. }) => ExitCode::LocalPermission,
             Self::Socket(_) => ExitCode::InvalidInput,

@@ -4,7 +4,7 @@
 //! The rooms an envelope passes, in order: [`listener`] and [`admission`] who calls · [`connection`] frames and
 //! events, [`errands`] what runs beside them, [`mod@line`] how they are reached · [`intake`] a submission comes in ·
 //! [`hub`] and [`router`] whether and where to, [`disk`] what there is room for · [`queue`] durable · [`delivery`] out again. Around them: [`relay`]
-//! puts them together, [`run`] makes a program of it. Beside them: [`config`], [`papers`], [`fault`] · [`stamp`] the
+//! puts them together, [`run`] makes a program of it, [`offline`] looks at its store while it is stopped. Beside them: [`config`], [`papers`], [`fault`] · [`stamp`] the
 //! relay's own statements · [`health`] how it stands, [`metrics`] what it counts, told by [`page`] and [`admin`].
 
 pub mod admin;
@@ -22,6 +22,7 @@ pub mod intake;
 pub mod line;
 pub mod listener;
 pub mod metrics;
+pub mod offline;
 pub mod page;
 pub mod papers;
 pub mod queue;

@@ -194,6 +194,27 @@ pub struct MailboxHeld {
     pub oldest_ms: u64,
 }
 
+/// What a walk over a store that nobody has open has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Files of records; 1 of a database.
+    pub segments: u64,
+    /// Records, or sealed rows, that open.
+    pub records: u64,
+    /// Envelopes that are held or remembered.
+    pub envelopes: u64,
+    /// Entries that wait for a recipient.
+    pub entries: u64,
+    /// Receipts that wait for an author.
+    pub receipts: u64,
+    /// Highest number given.
+    pub sequence: Sequence,
+    /// What is missing or does not open, one sentence each.
+    pub damage: Vec<String>,
+    /// What is worth knowing and no damage.
+    pub notes: Vec<String>,
+}
+
 /// Why a verb failed. `Full` may be tried again; after `Failed` the process ends and a restart reads again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {

@@ -46,6 +46,7 @@ mod outage;
 mod planted;
 mod power_cut;
 mod pressure;
+mod queue_verify;
 mod replays;
 mod simulation;
 mod storm;

@@ -4,7 +4,7 @@
 //! Only carries questions to the store and answers back; what they mean lies in the rooms below: `decide` what a verb
 //! changes · `group` what shares a sync · `store` the one that writes · `writer` the end of a stream · `facts`,
 //! `payload` what records say · `segment`, `scan`, `sidecar`, `label`, `names` how they lie on the disk · `index` what
-//! is held, in memory · `reader`, `read` what is handed out · `opening` after a stop · `collect`, `keeper` room made
+//! is held, in memory · `reader`, `read` what is handed out · `opening`, `replay` after a stop · `verify` every record · `collect`, `keeper` room made
 //! behind · `shape` sizes.
 
 use std::collections::BTreeSet;
@@ -48,14 +48,17 @@ mod opening;
 mod payload;
 mod read;
 mod reader;
+mod replay;
 mod scan;
 mod segment;
 mod shape;
 mod sidecar;
 mod store;
+mod verify;
 mod writer;
 
 pub use shape::{SEGMENT_BYTES_MIN, Shape};
+pub use verify::verify;
 
 /// A queue in a directory of its own. Clones share it; the last one dropped closes it.
 #[derive(Clone)]

@@ -42,6 +42,9 @@ mod rows;
 mod schema;
 mod settle;
 mod store;
+mod verify;
+
+pub use verify::verify;
 
 /// A queue in one SQLite file. Clones share it; the last one dropped closes it.
 #[derive(Clone)]

@@ -2,8 +2,6 @@
 //!
 //! A wrong key says so and touches nothing. Damage is reported and passed by: what is whole is served.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -20,8 +18,9 @@ use super::index::Index;
 use super::keeper::Keeper;
 use super::label::{self, Label};
 use super::names;
-use super::notes::{Notes, Reading};
+use super::notes::Notes;
 use super::reader::Reader;
+use super::replay::replay;
 use super::scan::{Scanned, scan, settle};
 use super::segment::{Found, Segment, Stream, find};
 use super::shape::Shape;
@@ -211,46 +210,10 @@ struct ReadAll {
     last_hot: Option<(Arc<Segment>, Notes)>,
 }
 
-/// A record in the order of numbers: records of two streams may alternate.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Next {
-    number: u64,
-    source: usize,
-}
-
-/// Applies the facts of all segments in the order of their numbers. A segment is read when its turn comes, and let go
-/// when it is through: what is held at once is bounded by the streams, not by the store.
 fn read_all(files: &dyn Files, dir: &Path, laid: &Laid, index: &mut Index) -> io::Result<ReadAll> {
     let mut all = ReadAll::default();
-    let mut coming: BTreeMap<(u64, u32), &Arc<Segment>> =
-        laid.segments.iter().map(|segment| ((segment.header.first, segment.header.id), segment)).collect();
-    let mut open: Vec<Reading> = Vec::new();
-    let mut heap: BinaryHeap<Reverse<Next>> = BinaryHeap::new();
-    loop {
-        let next = heap.peek().map(|Reverse(next)| next.number);
-        if let Some(first) = coming.first_entry()
-            && next.is_none_or(|number| first.key().0 <= number)
-        {
-            let segment = first.remove();
-            index.begin_after(segment.header.sequence);
-            all.next_number = all.next_number.max(segment.header.first);
-            let reading = told(files, dir, segment, &mut all)?.read();
-            if let Some(number) = reading.next_number() {
-                heap.push(Reverse(Next { number, source: open.len() }));
-                open.push(reading);
-            }
-            continue;
-        }
-        let Some(Reverse(Next { source, .. })) = heap.pop() else { return Ok(all) };
-        if let Some(record) = open[source].next() {
-            index.apply(record.number, record.loc, &record.fact);
-            all.next_number = all.next_number.max(record.number + 1);
-        }
-        match open[source].next_number() {
-            Some(number) => heap.push(Reverse(Next { number, source })),
-            None => open[source] = Reading::default(),
-        }
-    }
+    all.next_number = replay(&laid.segments, index, |segment| told(files, dir, segment, &mut all))?;
+    Ok(all)
 }
 
 fn told(files: &dyn Files, dir: &Path, segment: &Arc<Segment>, all: &mut ReadAll) -> io::Result<Notes> {

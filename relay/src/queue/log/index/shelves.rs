@@ -189,6 +189,14 @@ impl Shelves {
         }
         best
     }
+
+    /// Every one, by number.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (Sequence, &Slot)> {
+        self.0.iter().flat_map(|(number, shelf)| {
+            let first = *number * SHELF;
+            shelf.each().map(move |(place, slot)| (first + place, slot))
+        })
+    }
 }
 
 impl Shelf {
