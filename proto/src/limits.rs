@@ -144,7 +144,10 @@ pub const CLOCK_SUSPECT_MS: u64 = 10 * 60 * 1000;
 
 /// Transfers at once in one direction: each is a stream.
 pub const TRANSFERS_MAX: u32 = 16;
-/// Of these, at most so many of bulk (below immediate, or over 64 KiB): a FLASH always finds a stream.
+/// Streams that a side may have open beside these. A transport gives the places of ended streams back in lots of an eighth
+/// of all, and what says so can be lost on the way: without, a FLASH that may start would wait for its stream behind bulk.
+pub const STREAMS_SPARE: u32 = 8;
+/// Of the transfers at most so many of bulk (below immediate, or over 64 KiB): a FLASH always finds a stream.
 pub const BULK_TRANSFERS_MAX: u32 = 8;
 /// Bytes a peer may send on one stream before we read: two segments.
 pub const STREAM_WINDOW: u32 = 128 * 1024;
@@ -183,6 +186,10 @@ const _: () = {
         "bulk leaves half the connection free"
     );
     assert!(BULK_TRANSFERS_MAX < TRANSFERS_MAX);
+    assert!(
+        STREAMS_SPARE > (TRANSFERS_MAX + STREAMS_SPARE) / 8,
+        "a lot that is held back, and one that was lost"
+    );
     assert!(STREAM_WINDOW as usize >= FRAME_MAX, "a frame never waits for itself");
     assert!(BODY_INLINE_MAX + SUBJECT_MAX + ATTACHMENTS_MAX * (FILE_NAME_MAX + 256) < CONTENT_MAX);
     assert!(ATTACHMENTS_MAX + 2 <= PARTS_MAX);

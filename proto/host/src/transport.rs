@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use quinn::{IdleTimeout, TransportConfig, VarInt};
 use serde::Deserialize;
-use valise_proto::limits::{CONNECTION_WINDOW, CONTROL_STREAMS, SEND_WINDOW, STREAM_WINDOW, TRANSFERS_MAX};
+use valise_proto::limits::{
+    CONNECTION_WINDOW, CONTROL_STREAMS, SEND_WINDOW, STREAM_WINDOW, STREAMS_SPARE, TRANSFERS_MAX,
+};
 use valise_proto::session::backoff::{self, Pace};
 
 /// The relay's patience with a silent device: longer than that of any profile, so that the device's own decides.
@@ -123,7 +125,7 @@ pub fn relay_transport() -> TransportConfig {
 fn bounded() -> TransportConfig {
     let mut config = TransportConfig::default();
     config
-        .max_concurrent_uni_streams(VarInt::from_u32(TRANSFERS_MAX))
+        .max_concurrent_uni_streams(VarInt::from_u32(TRANSFERS_MAX + STREAMS_SPARE))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(SEND_WINDOW)
