@@ -28,8 +28,10 @@ use crate::errands::{blame, signers};
 use crate::hub::Hub;
 use crate::intake::{Received, Reserved};
 use crate::line::Line;
-use crate::queue::Queue;
+use crate::queue::{Entry, Queue};
 use crate::router::SessionNo;
+use crate::schedule::Schedule;
+use crate::still::Still;
 
 mod beside;
 
@@ -44,6 +46,8 @@ const COME_BACK_MS: u32 = 200;
 enum Report {
     Event(Event),
     Transfer(Box<Received>),
+    // What the queue has for a mailbox, asked for so many of each precedence.
+    Found(Mailbox, Vec<Entry>, usize),
     Sent(u64, Sent),
     Broken(Close),
 }
@@ -66,6 +70,8 @@ pub struct Call<Q> {
     shown: Arc<BTreeSet<KeyId>>,
     told: BTreeSet<KeyId>,
     carried: BTreeMap<u64, KeyId>,
+    schedule: Schedule,
+    still: Still,
 }
 
 impl<Q: Queue> Call<Q> {
@@ -105,6 +111,8 @@ impl<Q: Queue> Call<Q> {
             shown: Arc::default(),
             told: BTreeSet::new(),
             carried: BTreeMap::new(),
+            schedule: Schedule::default(),
+            still: Still::default(),
         };
         let mut speech = Speech::start(FrameSender::new(send, CONTROL_PRIORITY));
         let why = call.run(&mut speech, FrameReceiver::new(recv), inbox, deadline, shutdown).await;
@@ -130,7 +138,7 @@ impl<Q: Queue> Call<Q> {
         let mut leave_by: Option<Instant> = None;
         let mut expiry = self.expiry();
         loop {
-            let line = Arc::clone(&self.line);
+            let (line, still) = (Arc::clone(&self.line), self.still.clone());
             let event = tokio::select! {
                 biased;
                 () = line.close.notified() => Event::Close(line.why()),
@@ -178,6 +186,7 @@ impl<Q: Queue> Call<Q> {
                     continue;
                 }
                 () = line.wake.notified() => Event::Wake,
+                () = still.moved() => Event::Wake,
                 () = line.receipts.notified() => Event::WakeReceipts,
                 () = line.bundles.notified() => Event::WakeBundles(line.published()),
                 () = sleep_until(hello_by), if hello_due => {
@@ -248,6 +257,11 @@ impl<Q: Queue> Call<Q> {
                 let Received { transfer, reserved } = *received;
                 self.reserved.entry(transfer.facts.message_id).or_default().push(reserved);
                 Ok(Some(Event::Submitted(transfer)))
+            }
+            Report::Found(mailbox, entries, max) => {
+                let held_back = self.still.any();
+                let (offers, all) = self.schedule.order(&mailbox, &entries, max, Instant::now(), held_back);
+                Ok(Some(Event::Offers(mailbox, offers, all)))
             }
             Report::Sent(sequence, Sent::Whole { carried }) => {
                 if let Some(key) = carried {

@@ -1,6 +1,5 @@
 //! Errands of a session: what runs beside its loop against hub and queue, and the events that come of it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,48 +7,22 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::sleep;
 use valise_certs::signer::verify_signer;
-use valise_proto::kinds::Precedence;
-use valise_proto::limits as l;
-use valise_proto::names::{DeviceId, Mailbox, MessageId};
+use valise_proto::names::{DeviceId, MessageId};
 use valise_proto::receipt::SignedReceipt;
-use valise_proto::session::relay::{Event, Offer};
+use valise_proto::session::relay::Event;
 use valise_proto::session::{Close, ReceiptId};
 use valise_proto::signing::KeyId;
 use valise_proto::wire::{self, frame::Kind};
 
 use crate::hub::{Answer, Hub, Refused};
-use crate::queue::{Entry, Queue, QueueError};
+use crate::queue::{Queue, QueueError};
 
 /// Pause before a full disk, or a queue that could not answer, is tried again.
-const FULL_PAUSE: Duration = Duration::from_secs(1);
+pub const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// Says in the log how a device broke the protocol: its kind, never what was in the frame.
 pub fn blame(device: &DeviceId, code: &'static str) {
     tracing::warn!(event = "frame-refused", party = %device.party, device = %device.device, code);
-}
-
-/// An entry as the session knows it.
-fn offer(entry: &Entry) -> Offer {
-    let large = entry.bytes > l::SEGMENT_BYTES as u64;
-    let bulk = large || entry.precedence < Precedence::Immediate;
-    Offer { sequence: entry.sequence, bulk }
-}
-
-/// What the queue offers a mailbox. One that cannot answer has not said that it holds nothing: it is asked again.
-pub async fn pull<Q: Queue>(
-    hub: Arc<Hub<Q>>,
-    mailbox: Mailbox,
-    skip: BTreeSet<u64>,
-    max: usize,
-) -> Vec<Event> {
-    let next = hub.queue().next(mailbox.clone(), skip, max, hub.now_ms()).await;
-    match hub.noted(next) {
-        Ok(entries) => vec![Event::Offers(mailbox, entries.iter().map(offer).collect())],
-        Err(_) => {
-            sleep(FULL_PAUSE).await;
-            vec![Event::Offers(mailbox, Vec::new()), Event::Wake]
-        }
-    }
 }
 
 /// The events an answer becomes: refused recipients first, so that the author knows them before the acceptance

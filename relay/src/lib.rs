@@ -3,9 +3,11 @@
 //!
 //! The rooms an envelope passes, in order: [`listener`] and [`admission`] who calls · [`connection`] frames and
 //! events, [`errands`] what runs beside them, [`mod@line`] how they are reached · [`intake`] a submission comes in ·
-//! [`hub`] and [`router`] whether and where to, [`disk`] what there is room for · [`queue`] durable · [`delivery`] out again. Around them: [`relay`]
-//! puts them together, [`run`] makes a program of it, [`offline`] looks at its store while it is stopped. Beside them: [`config`], [`papers`], [`fault`] · [`stamp`] the
-//! relay's own statements · [`health`] how it stands, [`metrics`] what it counts, told by [`page`] and [`admin`].
+//! [`hub`] and [`router`] whether and where to, [`disk`] what there is room for · [`queue`] durable · [`schedule`] what
+//! goes next, [`still`] what is passed, [`delivery`] out again. Around them: [`relay`] puts them together, [`run`] makes
+//! a program of it, [`offline`] looks at its store while it is stopped. Beside them: [`config`], [`papers`], [`fault`] ·
+//! [`stamp`] the relay's own statements · [`health`] how it stands, [`metrics`] what it counts, told by [`page`] and
+//! [`admin`].
 
 pub mod admin;
 pub mod admission;
@@ -29,4 +31,6 @@ pub mod queue;
 pub mod relay;
 pub mod router;
 pub mod run;
+pub mod schedule;
 pub mod stamp;
+pub mod still;

@@ -55,6 +55,11 @@ impl FrameSender {
         Self { stream, torn: false }
     }
 
+    /// From the next byte on that the transport takes up: what it holds of the stream already keeps its turn.
+    pub fn set_priority(&mut self, priority: i32) {
+        self.stream.set_priority(priority).ok(); // as above
+    }
+
     /// Hands over one frame; waits while the peer's window or ours is full. If dropped while waiting, the stream
     /// is of no further use and says so.
     pub async fn send(&mut self, kind: Kind) -> Result<(), FrameFault> {

@@ -17,9 +17,11 @@ use crate::wire::{self, frame::Kind};
 
 mod event;
 mod handing;
+mod rank;
 
 pub use event::{Action, Event, Offer, State};
 use handing::Handing;
+pub use rank::Rank;
 
 /// One device's session at a relay.
 #[derive(Debug)]
@@ -235,8 +237,8 @@ impl RelaySession {
                 self.handing.wake();
                 Ok(self.pull_all())
             }
-            Event::Offers(mailbox, offers) => {
-                Ok(self.handing.offers(mailbox, offers, self.state == State::Live))
+            Event::Offers(mailbox, offers, all) => {
+                Ok(self.handing.offers(mailbox, offers, all, self.state == State::Live))
             }
             Event::Forgotten(ids) => {
                 for id in &ids {

@@ -4,6 +4,7 @@ use super::device::{self, DeviceSession};
 use super::relay::{self, RelaySession};
 use super::*;
 use crate::header::tests::sample;
+use crate::kinds::Precedence;
 use crate::names::{DeviceId, DeviceName, Mailbox, MessageId, PartyName, RelayId};
 use crate::signing::{KeyId, SigningKey};
 use crate::transfer::{Joiner, Step, Transfer, end, opening, segment};
@@ -42,6 +43,11 @@ fn transfer() -> Box<Transfer> {
     whole
 }
 
+/// An entry that was not passed over, routine.
+fn offer(sequence: u64, bulk: bool) -> relay::Offer {
+    relay::Offer { sequence, bulk, rank: relay::Rank::of(Precedence::Routine) }
+}
+
 /// The name of an enum value, without what it carries.
 fn word(value: &impl std::fmt::Debug) -> String {
     let text = format!("{value:?}");
@@ -65,7 +71,7 @@ fn relay_in(state: relay::State) -> RelaySession {
         relay::Event::Control(Kind::Hello(hello("fr"))),
         relay::Event::Control(Kind::SigningLeaf(Default::default())),
         relay::Event::LeafJudged(Some(key_of_fr())),
-        relay::Event::Offers(Mailbox::new("fr").unwrap(), vec![relay::Offer { sequence: 9, bulk: false }]),
+        relay::Event::Offers(Mailbox::new("fr").unwrap(), vec![offer(9, false)], true),
         relay::Event::Submitted(transfer()),
         relay::Event::Drain { retry_after_ms: 1000 },
         relay::Event::Close(Close::Done),
@@ -93,7 +99,7 @@ fn relay_events() -> Vec<(&'static str, relay::Event)> {
         ("HelloDeadline", E::HelloDeadline),
         ("Submitted", E::Submitted(transfer())),
         ("Wake", E::Wake),
-        ("Offers", E::Offers(fr(), vec![relay::Offer { sequence: 12, bulk: true }])),
+        ("Offers", E::Offers(fr(), vec![offer(12, true)], true)),
         (
             "Stored",
             E::Control(Kind::Stored(wire::Stored { deliveries: vec![wire::Delivery { sequence: 9 }] })),
@@ -239,10 +245,10 @@ fn silence_after_a_submission_ends_the_session_and_a_heard_packet_does_not() {
 fn a_wake_during_a_pull_is_not_lost() {
     let mut session = relay_in(relay::State::Live);
     let fr = Mailbox::new("fr").unwrap();
-    session.handle(relay::Event::Offers(fr.clone(), vec![])); // answers the pull of the greeting
+    session.handle(relay::Event::Offers(fr.clone(), vec![], true)); // answers the pull of the greeting
     assert_eq!(session.handle(relay::Event::Wake).len(), 1);
     assert!(session.handle(relay::Event::Wake).is_empty());
-    let actions = session.handle(relay::Event::Offers(fr, vec![]));
+    let actions = session.handle(relay::Event::Offers(fr, vec![], true));
     assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Pull"]);
 }
 
@@ -262,13 +268,106 @@ fn a_queue_that_has_more_than_there_is_room_for_is_asked_when_there_is_room() {
     let mut session = relay_in(relay::State::Live);
     let fr = Mailbox::new("fr").unwrap();
     session.handle(relay::Event::Wake);
-    let offers = (20..30).map(|sequence| relay::Offer { sequence, bulk: true }).collect();
-    let actions = session.handle(relay::Event::Offers(fr, offers));
+    let offers = (20..30).map(|sequence| offer(sequence, true)).collect();
+    let actions = session.handle(relay::Event::Offers(fr, offers, true));
     let handed_out = actions.iter().filter(|a| shown(a) == "Deliver").count();
     assert_eq!(handed_out, crate::limits::BULK_TRANSFERS_MAX as usize);
     let stored = wire::Stored { deliveries: vec![wire::Delivery { sequence: 20 }] };
     let actions = session.handle(relay::Event::Control(Kind::Stored(stored)));
     assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Pull"]);
+}
+
+/// What is handed out by these actions, in order.
+fn handed(actions: &[relay::Action]) -> Vec<u64> {
+    let sequence = |action: &relay::Action| match action {
+        relay::Action::Deliver(_, offer) => Some(offer.sequence),
+        _ => None,
+    };
+    actions.iter().filter_map(sequence).collect()
+}
+
+/// A live session of `fr` and a desk of it, whose mailboxes have been asked.
+fn of_two_mailboxes() -> (RelaySession, [Mailbox; 2]) {
+    let mut session = RelaySession::new(gw1_of_fr());
+    let names = ["fr", "fr/fugitives"];
+    let mailboxes = names.map(|name| wire::MailboxName { name: name.into() }).into();
+    session.handle(relay::Event::Control(Kind::Hello(wire::Hello { mailboxes, ..hello("fr") })));
+    session.handle(relay::Event::Control(Kind::SigningLeaf(Default::default())));
+    let actions = session.handle(relay::Event::LeafJudged(Some(key_of_fr())));
+    assert_eq!(actions.iter().filter(|action| shown(*action) == "Pull").count(), 2);
+    (session, names.map(|name| Mailbox::new(name).unwrap()))
+}
+
+#[test]
+fn the_most_urgent_over_all_mailboxes_goes_first() {
+    let (mut session, [fr, desk]) = of_two_mailboxes();
+    let ranked =
+        |sequence, precedence| relay::Offer { rank: relay::Rank::of(precedence), ..offer(sequence, false) };
+    let many = (1..=30).map(|sequence| ranked(sequence, Precedence::Immediate)).collect();
+    let actions = session.handle(relay::Event::Offers(fr.clone(), many, false));
+    assert!(actions.is_empty(), "the desk has still to answer");
+    // A wake meanwhile asks nobody twice, and is not lost.
+    assert!(session.handle(relay::Event::Wake).is_empty());
+    let urgent = vec![ranked(40, Precedence::Flash), ranked(41, Precedence::Routine)];
+    let actions = session.handle(relay::Event::Offers(desk, urgent, true));
+    let most: Vec<u64> = std::iter::once(40).chain(1..=14).collect();
+    assert_eq!(handed(&actions), most, "a flash, and as many as there is room for but one");
+    assert_eq!(
+        actions.iter().filter(|action| shown(*action) == "Pull").count(),
+        2,
+        "the wake asks both again"
+    );
+
+    // The place that is left is for a flash alone.
+    let next = vec![ranked(15, Precedence::Immediate)];
+    let none = relay::Event::Offers(Mailbox::new("fr/fugitives").unwrap(), vec![], true);
+    assert!(session.handle(none).is_empty());
+    assert!(handed(&session.handle(relay::Event::Offers(fr.clone(), next, true))).is_empty());
+    session.handle(relay::Event::Wake);
+    let none = relay::Event::Offers(Mailbox::new("fr/fugitives").unwrap(), vec![], true);
+    session.handle(none);
+    let flash = vec![ranked(15, Precedence::Immediate), ranked(50, Precedence::Flash)];
+    assert_eq!(handed(&session.handle(relay::Event::Offers(fr, flash, true))), [50]);
+}
+
+#[test]
+fn a_mailbox_that_never_answers_in_its_turn_holds_up_nobody_for_ever() {
+    let (mut session, [fr, desk]) = of_two_mailboxes();
+    // Wakes without end, and answers one by one: each round ends all the same.
+    let mut given = 0;
+    for round in 0..50 {
+        session.handle(relay::Event::Wake);
+        let one = relay::Event::Offers(fr.clone(), vec![offer(2 * round, false)], true);
+        given += handed(&session.handle(one)).len();
+        session.handle(relay::Event::Wake);
+        let other = relay::Event::Offers(desk.clone(), vec![offer(2 * round + 1, false)], true);
+        given += handed(&session.handle(other)).len();
+        for sequence in [2 * round, 2 * round + 1] {
+            let stored = wire::Stored { deliveries: vec![wire::Delivery { sequence }] };
+            session.handle(relay::Event::Control(Kind::Stored(stored)));
+            session.handle(relay::Event::Noted(vec![], vec![sequence]));
+        }
+    }
+    assert_eq!(given, 100);
+}
+
+#[test]
+fn what_was_passed_over_for_long_goes_before_what_is_immediate_and_behind_a_flash() {
+    let mut session = relay_in(relay::State::Live);
+    let fr = Mailbox::new("fr").unwrap();
+    session.handle(relay::Event::Wake);
+    let aged = |sequence, precedence, steps| relay::Offer {
+        rank: relay::Rank::aged(precedence, steps),
+        ..offer(sequence, false)
+    };
+    let offers = vec![
+        aged(20, Precedence::Routine, 0),
+        aged(21, Precedence::Immediate, 9),
+        aged(22, Precedence::Routine, 3),
+        aged(23, Precedence::Deferred, 4),
+        aged(24, Precedence::Flash, 0),
+    ];
+    assert_eq!(handed(&session.handle(relay::Event::Offers(fr, offers, true))), [24, 22, 23, 21, 20]);
 }
 
 #[test]
@@ -296,15 +395,15 @@ fn receipts_that_found_no_room_are_asked_for_when_the_device_has_taken_some() {
 fn an_entry_is_offered_once_while_it_is_unsettled() {
     let mut session = relay_in(relay::State::Live);
     let fr = Mailbox::new("fr").unwrap();
-    let offers = || vec![relay::Offer { sequence: 12, bulk: true }];
-    let first = session.handle(relay::Event::Offers(fr.clone(), offers()));
+    let offers = || vec![offer(12, true)];
+    let first = session.handle(relay::Event::Offers(fr.clone(), offers(), true));
     assert_eq!(first.iter().filter(|a| shown(a) == "Deliver").count(), 1);
     let stored = wire::Stored { deliveries: vec![wire::Delivery { sequence: 12 }] };
     session.handle(relay::Event::Control(Kind::Stored(stored)));
-    let again = session.handle(relay::Event::Offers(fr.clone(), offers()));
+    let again = session.handle(relay::Event::Offers(fr.clone(), offers(), true));
     assert!(again.iter().all(|a| shown(a) != "Deliver"), "stored, not yet settled");
     session.handle(relay::Event::Noted(vec![], vec![12]));
-    let settled = session.handle(relay::Event::Offers(fr, offers()));
+    let settled = session.handle(relay::Event::Offers(fr, offers(), true));
     assert_eq!(
         settled.iter().filter(|a| shown(a) == "Deliver").count(),
         1,
@@ -339,12 +438,12 @@ fn entries_that_cannot_be_read_do_not_close_the_mailbox() {
     let fr = Mailbox::new("fr").unwrap();
     session.handle(relay::Event::NotSent(9));
     for sequence in 100..100 + crate::limits::UNSETTLED_MAX as u64 {
-        session.handle(relay::Event::Offers(fr.clone(), vec![relay::Offer { sequence, bulk: false }]));
+        session.handle(relay::Event::Offers(fr.clone(), vec![offer(sequence, false)], true));
         assert!(session.handle(relay::Event::Unsendable(sequence)).is_empty(), "{sequence}");
         let actions = session.handle(relay::Event::Wake);
         assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Pull"], "{sequence}");
     }
-    session.handle(relay::Event::Offers(fr, vec![relay::Offer { sequence: 999, bulk: false }]));
+    session.handle(relay::Event::Offers(fr, vec![offer(999, false)], true));
     let actions = session.handle(relay::Event::Unsendable(999));
     assert_eq!(actions.iter().map(shown).collect::<Vec<_>>(), ["Close(OurFault)"]);
 }

@@ -2,8 +2,10 @@
 //!
 //! Starts and decides nothing else; tasks end with their connection, but for what must not be left half done.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::time::sleep;
 use valise_host::framing::FrameReceiver;
 use valise_proto::names::{Mailbox, MessageId};
 use valise_proto::session::relay::{Action, Event, Offer};
@@ -12,7 +14,7 @@ use valise_proto::wire;
 
 use super::{Call, Report};
 use crate::delivery::deliver;
-use crate::errands::{answers, blame, forget, judge_leaf, note, pull};
+use crate::errands::{FULL_PAUSE, answers, blame, forget, judge_leaf, note};
 use crate::intake::{Broken, Intake};
 use crate::queue::Queue;
 
@@ -87,7 +89,7 @@ impl<Q: Queue> Call<Q> {
                 hub.take_roster(&roster);
                 None
             }),
-            Action::Pull { mailbox, skip, max } => self.beside_all(pull(hub, mailbox, skip, max)),
+            Action::Pull { mailbox, skip, max } => self.pull(mailbox, skip, max),
             Action::PullReceipts { skip, max } => self.beside(async move {
                 let receipts = hub.queue().receipts(device, skip, max).await;
                 Some(Event::Receipts(hub.noted(receipts).unwrap_or_default()))
@@ -138,10 +140,30 @@ impl<Q: Queue> Call<Q> {
     fn deliver(&mut self, mailbox: Mailbox, offer: Offer) {
         let (hub, connection, reports) =
             (Arc::clone(&self.hub), self.connection.clone(), self.reports.clone());
-        let shown = Arc::clone(&self.shown);
+        let (shown, still) = (Arc::clone(&self.shown), self.still.clone());
         self.tasks.spawn(async move {
-            let sent = deliver(&hub, &connection, mailbox, offer.sequence, &shown).await;
+            let (sent, tail) = deliver(&hub, &connection, (mailbox, offer), &shown, &still).await;
             reports.send(Report::Sent(offer.sequence, sent)).await.ok(); // as above
+            if let Some(tail) = tail {
+                tail.taken().await;
+            }
+        });
+    }
+
+    fn pull(&mut self, mailbox: Mailbox, skip: BTreeSet<u64>, max: usize) {
+        let (hub, reports) = (Arc::clone(&self.hub), self.reports.clone());
+        self.tasks.spawn(async move {
+            let found = hub.queue().next(mailbox.clone(), skip, max, hub.now_ms()).await;
+            let found = hub.noted(found).ok();
+            // One that cannot answer has not said that it holds nothing: it is asked again.
+            let again = found.is_none();
+            if again {
+                sleep(FULL_PAUSE).await;
+            }
+            reports.send(Report::Found(mailbox, found.unwrap_or_default(), max)).await.ok(); // as above
+            if again {
+                reports.send(Report::Event(Event::Wake)).await.ok(); // as above
+            }
         });
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::{Close, ReceiptId};
+use super::rank::Rank;
 use crate::bundle::SignedBundle;
 use crate::names::{Mailbox, MessageId};
 use crate::receipt::SignedReceipt;
@@ -36,6 +37,8 @@ pub struct Offer {
     pub sequence: u64,
     /// Whether it counts as bulk.
     pub bulk: bool,
+    /// How urgent it has become.
+    pub rank: Rank,
 }
 
 /// What happens to a session.
@@ -58,8 +61,8 @@ pub enum Event {
     Refused(MessageId, Refusal, Option<u32>, Option<SignedReceipt>),
     /// The queue may have entries for a mailbox of the device.
     Wake,
-    /// The queue's answer to `Pull`.
-    Offers(Mailbox, Vec<Offer>),
+    /// The queue's answer to `Pull`, and whether that is all it has.
+    Offers(Mailbox, Vec<Offer>, bool),
     /// An entry was settled before it was sent.
     NotSent(u64),
     /// An entry could not be read or sent: it waits for another session.
@@ -125,7 +128,7 @@ pub enum Action {
         mailbox: Mailbox,
         /// Not these.
         skip: BTreeSet<u64>,
-        /// At most so many.
+        /// At most so many of each precedence.
         max: usize,
     },
     /// Ask the queue; answer with `Receipts`.

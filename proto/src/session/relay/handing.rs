@@ -1,13 +1,27 @@
-//! What is handed out to a device: which mailboxes are being asked, which entries are under way, stored or given up.
+//! What is handed out to a device: which mailboxes are being asked, what goes next over all of them, which entries are
+//! under way, stored or given up.
 //!
-//! Knows numbers and mailboxes alone. Whether the session is alive is the session's to say.
+//! Knows numbers, mailboxes and ranks alone. Whether the session is alive is the session's to say, and how urgent an entry
+//! has become the scheduler's.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::window::Window;
 use super::{Action, Offer};
 use crate::limits as l;
 use crate::names::Mailbox;
+
+/// Of all places in flight so many are left to a flash: it does not wait until a device has stored something.
+const FLASH_PLACES: usize = 1;
+
+/// What the queue has for a mailbox.
+#[derive(Debug)]
+struct Found {
+    offers: Vec<Offer>,
+    /// Whether it has nothing else.
+    all: bool,
+}
 
 /// The deliveries of one session.
 #[derive(Debug, Default)]
@@ -16,7 +30,8 @@ pub(super) struct Handing {
     deliveries: Window<u64>,
     stored: BTreeSet<u64>,
     unsendable: BTreeSet<u64>,
-    pulling: BTreeSet<Mailbox>,
+    // Mailboxes asked together, and what each answered. Only when all have answered is it known what is most urgent.
+    round: BTreeMap<Mailbox, Option<Found>>,
     again: BTreeSet<Mailbox>,
     // Nothing is left to ask for until a wake: the queue gave all it had, and all of it is on its way.
     dry: BTreeSet<Mailbox>,
@@ -80,12 +95,12 @@ impl Handing {
         mailboxes.iter().filter_map(|mailbox| self.pull(mailbox)).collect()
     }
 
-    /// One question to the queue per mailbox at a time, and none without hope; a wake during it asks again afterwards.
+    /// One question to the queue per mailbox and round, and none without hope; a wake during it asks again afterwards.
     fn pull(&mut self, mailbox: &Mailbox) -> Option<Action> {
         if self.dry.contains(mailbox) {
             return None;
         }
-        if self.pulling.contains(mailbox) {
+        if self.round.contains_key(mailbox) {
             self.again.insert(mailbox.clone());
             return None;
         }
@@ -93,33 +108,63 @@ impl Handing {
         if self.deliveries.full() || held >= l::UNSETTLED_MAX {
             return None; // a Stored or a settlement asks again
         }
-        self.pulling.insert(mailbox.clone());
+        self.round.insert(mailbox.clone(), None);
         let passed = self.stored.iter().chain(&self.unsendable);
         let skip = passed.chain(self.deliveries.keys()).copied().collect();
         Some(Action::Pull { mailbox: mailbox.clone(), skip, max: l::TRANSFERS_MAX as usize })
     }
 
-    /// What the queue has for a mailbox. A session that is not `live` takes nothing of it.
-    pub(super) fn offers(&mut self, mailbox: Mailbox, offers: Vec<Offer>, live: bool) -> Vec<Action> {
-        self.pulling.remove(&mailbox);
-        let mut actions = Vec::new();
-        let mut dry = offers.len() < l::TRANSFERS_MAX as usize;
-        for offer in offers {
-            let sequence = offer.sequence;
-            let passed = self.stored.contains(&sequence) || self.unsendable.contains(&sequence);
-            let held = self.deliveries.holds(&sequence) || passed;
-            if live && !held && self.deliveries.admits(offer.bulk) {
-                self.deliveries.start(sequence, offer.bulk);
-                actions.push(Action::Deliver(mailbox.clone(), offer));
-            } else {
-                dry &= held;
+    /// What the queue has for a mailbox, `all` of it or not. A session that is not `live` takes nothing of it.
+    pub(super) fn offers(
+        &mut self,
+        mailbox: Mailbox,
+        offers: Vec<Offer>,
+        all: bool,
+        live: bool,
+    ) -> Vec<Action> {
+        self.round.insert(mailbox, Some(Found { offers, all }));
+        if self.round.values().any(Option::is_none) {
+            return Vec::new(); // another mailbox may hold what is more urgent
+        }
+        let round = std::mem::take(&mut self.round);
+        let mut dry: BTreeSet<Mailbox> = BTreeSet::new();
+        let mut candidates = Vec::new();
+        for (mailbox, found) in round {
+            let Some(found) = found else { continue };
+            candidates.extend(found.offers.into_iter().map(|offer| (mailbox.clone(), offer)));
+            if found.all {
+                dry.insert(mailbox);
             }
         }
-        if self.again.remove(&mailbox) {
-            actions.extend(if live { self.pull(&mailbox) } else { None });
-        } else if dry {
-            self.dry.insert(mailbox);
+        candidates.sort_by_key(|(_, offer)| (Reverse(offer.rank), offer.sequence));
+        let mut actions = Vec::new();
+        for (mailbox, offer) in candidates {
+            if self.holds(offer.sequence) {
+                continue;
+            }
+            if live && self.admits(&offer) {
+                self.deliveries.start(offer.sequence, offer.bulk);
+                actions.push(Action::Deliver(mailbox, offer));
+            } else {
+                dry.remove(&mailbox);
+            }
+        }
+        let again = std::mem::take(&mut self.again);
+        self.dry.extend(dry.difference(&again).cloned());
+        if live {
+            actions.extend(again.iter().filter_map(|mailbox| self.pull(mailbox)));
         }
         actions
+    }
+
+    /// Whether an entry is on its way, or was and is not to be offered again.
+    fn holds(&self, sequence: u64) -> bool {
+        let passed = self.stored.contains(&sequence) || self.unsendable.contains(&sequence);
+        passed || self.deliveries.holds(&sequence)
+    }
+
+    fn admits(&self, offer: &Offer) -> bool {
+        let kept = if offer.rank.is_flash() { 0 } else { FLASH_PLACES };
+        self.under_way() + kept < l::TRANSFERS_MAX as usize && self.deliveries.admits(offer.bulk)
     }
 }
