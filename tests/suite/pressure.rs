@@ -4,10 +4,12 @@
 use valise_client::contract::Desk;
 use valise_lab::sim::federation::Federation;
 use valise_lab::sim::judge;
+use valise_lab::sim::link::Hop;
 use valise_lab::sim::ops::RELAY;
 use valise_lab::sim::run::{calm, on_paused_clock};
 use valise_lab::sim::world::World;
 use valise_proto::kinds::Precedence::{self, Flash, Immediate, Routine};
+use valise_relay::queue::Queue;
 
 const PARTIES: [&str; 3] = ["fr", "br", "minustah"];
 /// For everything to be up and linked, and again for what was asked to be done.
@@ -27,7 +29,18 @@ async fn acquainted(world: &mut World) {
 
 /// An operator sends a message; its number.
 fn ask(world: &mut World, from: &'static str, to: &[&'static str], precedence: Precedence) -> u64 {
-    let number = world.model.lock().unwrap().ask(from, to, 300);
+    ask_for(world, from, to, precedence, 300)
+}
+
+/// The same, of so many bytes.
+fn ask_for(
+    world: &mut World,
+    from: &'static str,
+    to: &[&'static str],
+    precedence: Precedence,
+    bytes: usize,
+) -> u64 {
+    let number = world.model.lock().unwrap().ask(from, to, bytes);
     let send = world.operator(from).send(number, precedence);
     world.beside(send);
     number
@@ -176,6 +189,62 @@ fn a_disk_that_fills_lets_in_what_is_urgent_and_statements_always() {
             3,
             "half a minute later at the latest"
         );
+        all_arrives_once(&mut world).await;
+    });
+}
+
+/// Immediate mail, a quarter more than the link of the mission carries: 1.28 Mbit/s over 1 Mbit/s.
+const PRESS_BYTES: usize = 40_000;
+const PRESS_EVERY_MS: u64 = 250;
+/// Routine mail is overdue after 30 s of it; then what is under way runs out, and a large file shares the link.
+const ROUTINE_LIMIT_MS: u64 = 60_000;
+const LARGE_LIMIT_MS: u64 = 120_000;
+/// A flash waits for what the link has taken up.
+const FLASH_LIMIT_MS: u64 = 5_000;
+
+#[test]
+fn endless_immediate_mail_starves_nobody_and_a_flash_passes_it() {
+    let federation = Federation::new(&PARTIES).unwrap();
+    on_paused_clock(async {
+        let mut world = World::new(&federation, &PARTIES, 7).unwrap();
+        acquainted(&mut world).await;
+        let mission = world.party("minustah").at();
+        world.net.link(mission, |link| link.set(vec![Hop::Rate(1_000_000), Hop::Delay(300)]));
+        // One that is under way when the pressure begins, and those that come while it lasts.
+        let begun = ask_for(&mut world, "br", &["minustah"], Routine, 400_000);
+        world.pass(800).await.unwrap();
+        let mut due = vec![(begun, 0, LARGE_LIMIT_MS)];
+        let mut arrived = Vec::new();
+        let mut at = 0;
+        while at < 20_000 + LARGE_LIMIT_MS + FLASH_LIMIT_MS {
+            ask_for(&mut world, "fr", &["minustah"], Immediate, PRESS_BYTES);
+            match at {
+                20_000 => {
+                    due.push((ask(&mut world, "br", &["minustah"], Routine), at, ROUTINE_LIMIT_MS));
+                    let large = ask_for(&mut world, "br", &["minustah"], Routine, 200_000);
+                    due.push((large, at, LARGE_LIMIT_MS));
+                }
+                40_000 | 90_000 => {
+                    due.push((ask(&mut world, "br", &["minustah"], Flash), at, FLASH_LIMIT_MS))
+                }
+                _ => {}
+            }
+            world.pass(PRESS_EVERY_MS).await.unwrap();
+            at += PRESS_EVERY_MS;
+            let mut open = Vec::new();
+            for (number, since, limit) in due {
+                if at % 1_000 == 0 && standing(&mut world, number, "minustah").await == "delivered" {
+                    arrived.push((number, at - since));
+                    continue;
+                }
+                assert!(at - since <= limit, "message {number} waits since {} ms", at - since);
+                open.push((number, since, limit));
+            }
+            due = open;
+        }
+        let depth = world.relay.hub().unwrap().queue().depth().await.unwrap();
+        println!("delivered under pressure after, ms: {arrived:?}; {} entries still wait", depth.entries);
+        assert!(due.is_empty() && depth.entries > 50, "the pressure lasted: {due:?}, {depth:?}");
         all_arrives_once(&mut world).await;
     });
 }
