@@ -25,7 +25,7 @@ impl<Q: Queue> Hub<Q> {
         let Some(level) = locked(&self.disk).see(room) else { return };
         let (level_word, free_mib, whole_mib) = (level.as_str(), room.free >> 20, room.whole >> 20);
         if level == Level::Ample {
-            tracing::info!(event = "disk-level", level = level_word, free_mib, whole_mib);
+            tracing::info!(event = "disk-ample", free_mib, whole_mib);
         } else {
             tracing::error!(event = "disk-level", level = level_word, free_mib, whole_mib);
         }
