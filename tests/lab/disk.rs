@@ -96,7 +96,11 @@ struct State {
     stopped: bool,
     failed: u64,
     story: Option<Vec<String>>,
+    watch: Option<Arc<Watch>>,
 }
+
+/// Told of all that is to be written and does not stand there already: number and name of the file, place, bytes.
+type Watch = dyn Fn(u64, &str, u64, &[u8]) + Send + Sync;
 
 /// The disk. Clones are the same disk.
 #[derive(Clone)]
@@ -117,6 +121,7 @@ impl FaultyDisk {
             stopped: false,
             failed: 0,
             story: None,
+            watch: None,
         })
     }
 
@@ -155,6 +160,11 @@ impl FaultyDisk {
     /// Errors given so far: input/output errors, no room, not writable.
     pub fn failed(&self) -> u64 {
         locked(&self.0).failed
+    }
+
+    /// Has this told of everything that is to be written from now on, on this disk and those that come after it.
+    pub fn watch(&self, watch: impl Fn(u64, &str, u64, &[u8]) + Send + Sync + 'static) {
+        locked(&self.0).watch = Some(Arc::new(watch));
     }
 
     /// Keeps a line for each call from now on.

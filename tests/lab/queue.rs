@@ -2,7 +2,7 @@
 //!
 //! Rooms: [`cast`] who writes and receives · [`script`] operations drawn from a seed · [`ask`] one of them put to a
 //! queue · [`world`] the reference: what a queue that forgets nothing would answer and hold, `held` in numbers · [`sight`] everything a
-//! queue shows · [`grounds`] the backends. All but the last serves any backend; none of it knows how one works.
+//! queue shows · [`nonces`] who watches what is sealed · [`grounds`] the backends. All but the last serves any backend; none of it knows how one works.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -16,6 +16,7 @@ pub mod ask;
 pub mod cast;
 pub mod grounds;
 mod held;
+pub mod nonces;
 pub mod script;
 pub mod sight;
 pub mod world;

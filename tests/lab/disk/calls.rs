@@ -124,6 +124,9 @@ impl StoreFile for Handle {
     fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<usize> {
         let mut state = locked(&self.disk.0);
         let course = state.begin(Call::Write, || format!("{} {at}+{}", self.inode, bytes.len()))?;
+        if let Some(watch) = state.watch.clone().filter(|_| !state.image(self.inode).has(bytes, at)) {
+            watch(self.inode, &state.names.name_of(self.inode), at, bytes);
+        }
         let mut count = state.part(bytes.len())?;
         if matches!(course, Course::Fail) {
             count = state.chance.index(count + 1);

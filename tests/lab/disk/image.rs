@@ -96,6 +96,12 @@ impl Image {
         whole
     }
 
+    /// Whether these bytes stand there already.
+    pub(super) fn has(&self, bytes: &[u8], at: u64) -> bool {
+        let mut there = vec![0; bytes.len()];
+        self.read(&mut there, at) == bytes.len() && there == bytes
+    }
+
     /// How many bytes were written: as many as there is room for, with so many free pages on the disk.
     pub(super) fn write(&mut self, bytes: &[u8], at: u64, room: u64) -> usize {
         let mut done = 0;

@@ -71,6 +71,12 @@ impl Names {
         })
     }
 
+    /// What a file is called now; nothing when it has no name any more.
+    pub(super) fn name_of(&self, inode: Inode) -> String {
+        let path = self.files().find(|(_, other)| *other == inode).and_then(|(path, _)| path.file_name());
+        path.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     pub(super) fn put(&mut self, path: &Path, node: Node) {
         self.now.insert(path.to_owned(), node);
         self.wait(path, Change::Put(path.to_owned(), node));

@@ -56,6 +56,8 @@ pub enum Wrong {
     Unreadable,
     /// An answer that the contract does not allow.
     Answer,
+    /// A nonce was used twice.
+    Nonce,
     /// The program broke off.
     Panic,
 }

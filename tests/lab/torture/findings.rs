@@ -54,13 +54,14 @@ impl fmt::Display for Tally {
         write!(
             f,
             "{} runs, {cuts} power cuts, {kills} kills, {errors} errors of the disk, {refused} refusals, {acknowledged} \
-             acknowledged: {} lost, {} back again, {} changed, {} unreadable, {} wrong answers, {} panics",
+             acknowledged: {} lost, {} back again, {} changed, {} unreadable, {} wrong answers, {} nonces used twice, {} panics",
             self.runs,
             self.of(Wrong::Lost),
             self.of(Wrong::Back),
             self.of(Wrong::Changed),
             self.of(Wrong::Unreadable),
             self.of(Wrong::Answer),
+            self.of(Wrong::Nonce),
             self.of(Wrong::Panic),
         )
     }

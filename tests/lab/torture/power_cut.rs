@@ -111,6 +111,12 @@ fn one<G: Ground>(
     (run.counts, found, run.story)
 }
 
+/// Plays the drawn run of a seed on this thread.
+pub fn of_seed<G: Ground>(ground: &G, seed: u64) -> Option<Finding> {
+    let (script, lives) = drawn(seed);
+    one(ground, &script, &script.ops, &lives, false).1
+}
+
 /// A drawn run that found something, made small and told.
 pub fn explain<G: Ground>(ground: &G, seed: u64) -> Vec<String> {
     let (script, lives) = drawn(seed);
@@ -188,6 +194,7 @@ fn table(calls: u64, every: Tally, random: Tally) -> Table {
     table.figure("file_calls", "file calls", Figure::Count(counts.calls));
     table.figure("accepted", "letters accepted", Figure::Count(counts.accepted));
     table.figure("acknowledged", "operations acknowledged", Figure::Count(counts.acknowledged));
+    table.figure("sealed", "records sealed, their nonces compared", Figure::Count(counts.sealed));
     table.figure("done", "under way at a stop and found done", Figure::Count(counts.done));
     table.figure("undone", "under way at a stop and found not done", Figure::Count(counts.undone));
     let mut bar = |key, what: &str, count| table.bar(key, what, Figure::Count(count), "0", count == 0);
@@ -196,6 +203,7 @@ fn table(calls: u64, every: Tally, random: Tally) -> Table {
     bar("changed", "other than it was", total.of(Wrong::Changed));
     bar("unreadable", "unreadable stores", total.of(Wrong::Unreadable));
     bar("answers", "wrong answers", total.of(Wrong::Answer));
+    bar("nonces", "nonces used twice", total.of(Wrong::Nonce));
     bar("panics", "panics", total.of(Wrong::Panic));
     let what = if drawn.is_empty() {
         "drawn runs that found something".to_owned()

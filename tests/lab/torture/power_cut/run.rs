@@ -5,15 +5,18 @@
 //! shows in which one it lives. It must be one of them, wholly.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 
 use valise_relay::queue::QueueError;
 
 use crate::disk::{FaultyDisk, Kept, Plan};
 use crate::queue::Ground;
 use crate::queue::ask::{Answer, Ask, put};
+use crate::queue::nonces::Nonces;
 use crate::queue::script::{Op, Script};
 use crate::queue::sight::{Finding, Sight, Wrong};
 use crate::queue::world::World;
+use crate::sim::machine::locked;
 
 /// Worlds that are held possible at once; each fault doubles them.
 const WORLDS_MAX: usize = 64;
@@ -63,6 +66,8 @@ pub struct Counts {
     pub done: u64,
     /// Not done.
     pub undone: u64,
+    /// Records sealed.
+    pub sealed: u64,
 }
 
 impl Counts {
@@ -79,6 +84,7 @@ impl Counts {
         self.calls += other.calls;
         self.done += other.done;
         self.undone += other.undone;
+        self.sealed += other.sealed;
     }
 }
 
@@ -99,6 +105,7 @@ pub struct Run<'a, G: Ground> {
     worlds: Vec<World>,
     lives: VecDeque<Life>,
     next: VecDeque<Next>,
+    nonces: Arc<Mutex<Nonces>>,
     /// Refusals left until there is room.
     refusals: u64,
     end: End,
@@ -124,6 +131,7 @@ impl<'a, G: Ground> Run<'a, G> {
             worlds: vec![World::default()],
             lives: lives.into(),
             next: ops.iter().cloned().map(Next::Op).collect(),
+            nonces: Arc::default(),
             refusals: 0,
             end: End::Kill(0),
             shaken: false,
@@ -150,6 +158,9 @@ impl<'a, G: Ground> Run<'a, G> {
                 return self.finish();
             };
             self.step(next)?;
+            if let Some(what) = locked(&self.nonces).twice() {
+                return Err(Finding::new(Wrong::Nonce, what));
+            }
         }
         Ok(())
     }
@@ -185,6 +196,7 @@ impl<'a, G: Ground> Run<'a, G> {
             worlds: self.worlds.clone(),
             lives: self.lives.clone(),
             next: self.next.iter().take(most).cloned().collect(),
+            nonces: Arc::new(Mutex::new(locked(&self.nonces).clone())),
             refusals: self.refusals,
             end,
             shaken: self.shaken,
@@ -214,9 +226,12 @@ impl<'a, G: Ground> Run<'a, G> {
             life.unwrap_or(Life { plan: Plan::default(), refusals: 0, end: End::Kill(self.seed) });
         self.disk.plan(|now| *now = plan);
         (self.refusals, self.end) = (refusals, end);
+        let nonces = Arc::clone(&self.nonces);
+        self.disk.watch(move |file, name, at, bytes| locked(&nonces).written(file, name, at, bytes));
     }
 
     fn count_calls(&mut self) {
+        self.counts.sealed = locked(&self.nonces).seen();
         self.counts.calls += self.disk.calls();
         self.counts.errors += self.disk.failed();
     }
