@@ -87,7 +87,7 @@ impl PartialEq for Proof {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "named as in the answers of `Queue`")]
 pub enum Answer {
-    Stored { sequence: Sequence, relayed: Proof, fresh: bool, denied: BTreeSet<Mailbox> },
+    Stored { sequence: Sequence, relayed: Box<Proof>, fresh: bool, denied: BTreeSet<Mailbox> },
     IdReused,
     Over(Over),
     Wrapped { sequence: Sequence, relayed: Vec<Proof>, mailboxes: BTreeSet<Mailbox> },
@@ -230,7 +230,7 @@ pub fn put(queue: &impl Queue, ask: &Ask) -> Result<Answer, QueueError> {
         Ask::Enqueue(submission) => match at_once(queue.enqueue(Submission::clone(&submission)))? {
             Placed::Stored { sequence, relayed, fresh, denied } => Answer::Stored {
                 sequence,
-                relayed: Proof::seen(relayed)?,
+                relayed: Box::new(Proof::seen(relayed)?),
                 fresh,
                 denied: denied.into_iter().collect(),
             },

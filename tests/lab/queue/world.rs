@@ -162,7 +162,12 @@ impl World {
                 held.relayed.signed.clone_from(&relayed.signed);
             }
             let denied = named.filter(|mailbox| !held.entries.contains_key(*mailbox)).cloned().collect();
-            return Answer::Stored { sequence, relayed: held.relayed.clone(), fresh: false, denied };
+            return Answer::Stored {
+                sequence,
+                relayed: Box::new(held.relayed.clone()),
+                fresh: false,
+                denied,
+            };
         }
         if let Some(over) = self.over(submission) {
             return Answer::Over(over);
@@ -192,7 +197,7 @@ impl World {
         self.highest = sequence;
         self.ids.insert(id, sequence);
         self.envelopes.insert(sequence, envelope);
-        Answer::Stored { sequence, relayed, fresh: true, denied }
+        Answer::Stored { sequence, relayed: Box::new(relayed), fresh: true, denied }
     }
 
     fn add_wraps(&mut self, late: &LateWraps, given: Option<&Answer>) -> Answer {

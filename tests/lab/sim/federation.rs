@@ -57,7 +57,7 @@ impl Federation {
     /// The relay's configuration, with its store in a directory of the run of a seed.
     pub fn relay(&self, run: &Path, seed: u64) -> Result<RelayConfig> {
         let mut config = RelayConfig::load(&self.lab.relay.config)?;
-        let drawn = if seed % SQLITE_EACH == 0 { StoreKind::Sqlite } else { StoreKind::Log };
+        let drawn = if seed.is_multiple_of(SQLITE_EACH) { StoreKind::Sqlite } else { StoreKind::Log };
         config.store.kind = self.kind.unwrap_or(drawn);
         config.store.path = run.join(match config.store.kind {
             StoreKind::Log => "queue",
