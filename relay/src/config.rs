@@ -343,7 +343,7 @@ mod tests {
         let said = fault("free", "[4096, 2048, 1024]", "[4096, 2048, 2049]");
         assert!(said.contains("limits.disk_free_mib: not three numbers"), "{said}");
         let said = fault("two", "[4096, 2048, 1024]", "[4096, 2048]");
-        assert!(said.contains(".toml:68:17:") && said.contains("length 2"), "{said}");
+        assert!(said.contains(".toml:72:17:") && said.contains("length 2"), "{said}");
     }
 
     #[test]
