@@ -22,6 +22,8 @@ use super::sidecar;
 
 /// Bytes of zeros written at once.
 const ZEROS: usize = 1024 * 1024;
+/// Bytes of the first segment of a life: a thousand messages, until spares are ready.
+const FIRST_BYTES: u64 = 4 * 1024 * 1024;
 /// Jobs that may wait: more than segments are ever filled at once.
 const JOBS: usize = 256;
 
@@ -114,8 +116,13 @@ impl Keeper {
                 let opened = self.store.files.open(&path);
                 Ok((path, opened?))
             }
-            None => self.store.make(),
+            None => self.store.make(self.store.shape.segment_bytes),
         }
+    }
+
+    /// A file for the first segment of a life: small, so that a start waits for no disk, and leaves the spares alone.
+    pub(super) fn take_first(&self) -> io::Result<(PathBuf, Arc<dyn StoreFile>)> {
+        self.store.make(self.store.shape.segment_bytes.min(FIRST_BYTES))
     }
 
     /// Bytes of a new segment.
@@ -155,7 +162,7 @@ impl Store {
             Job::SideCar(segment, notes) => ("a side-car", self.side_car(&segment, notes)),
             Job::Retire(segment) => ("a retired segment", self.retire(&segment)),
             Job::Spare => {
-                let made = self.make();
+                let made = self.make(self.shape.segment_bytes);
                 self.due.fetch_sub(1, Ordering::Relaxed);
                 ("a spare segment", made.map(|(path, _)| self.spares().push(path)))
             }
@@ -173,16 +180,16 @@ impl Store {
         sidecar::write(&*self.files, &self.dir.join(names::side_car(segment.header.id)), segment, notes)
     }
 
-    /// A new file of zeros, on the disk. It gets its name when it is whole: one that is half made is taken for none.
-    fn make(&self) -> io::Result<(PathBuf, Arc<dyn StoreFile>)> {
+    /// A new file of so many zeros, on the disk. It gets its name when it is whole: one that is half made is taken for none.
+    fn make(&self, bytes: u64) -> io::Result<(PathBuf, Arc<dyn StoreFile>)> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (new, path) = (self.dir.join(names::spare_new(number)), self.dir.join(names::spare(number)));
         let file = self.files.create(&new)?;
         let made = (|| {
-            let zeros = vec![0; ZEROS.min(usize::try_from(self.shape.segment_bytes).unwrap_or(ZEROS))];
+            let zeros = vec![0; ZEROS.min(usize::try_from(bytes).unwrap_or(ZEROS))];
             let mut at = 0;
-            while at < self.shape.segment_bytes {
-                let count = zeros.len().min(usize::try_from(self.shape.segment_bytes - at).unwrap_or(ZEROS));
+            while at < bytes {
+                let count = zeros.len().min(usize::try_from(bytes - at).unwrap_or(ZEROS));
                 write_all_at(&*file, &zeros[..count], at)?;
                 at += count as u64;
             }

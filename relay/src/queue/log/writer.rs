@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use valise_host::entropy::Entropy;
-use valise_host::files::{Files, write_all_at};
+use valise_host::files::{Files, StoreFile, write_all_at};
 use valise_host::ledger::StoreError;
 use valise_host::planted::Planted;
 use valise_host::rest::Sealer;
@@ -107,7 +107,8 @@ impl Writer {
 
     /// Begins the stream in a new segment: a store that is opened never writes on where another life stopped.
     pub(super) fn begin(&mut self, common: &mut Common) -> Result<(), StoreError> {
-        self.fresh(common, false)?;
+        let taken = common.keeper.take_first().map_err(|fault| fault_of(&fault))?;
+        self.prepare(common, taken)?;
         self.roll(common);
         Ok(())
     }
@@ -145,7 +146,16 @@ impl Writer {
                 return Err(StoreError::Full);
             }
         }
-        let (spare, file) = common.keeper.take().map_err(|fault| fault_of(&fault))?;
+        let taken = common.keeper.take().map_err(|fault| fault_of(&fault))?;
+        self.prepare(common, taken)
+    }
+
+    /// Makes a segment of a file of zeros.
+    fn prepare(
+        &mut self,
+        common: &mut Common,
+        (spare, file): (PathBuf, Arc<dyn StoreFile>),
+    ) -> Result<&Arc<Segment>, StoreError> {
         let id = common.next_segment;
         common.next_segment += 1;
         let mut key = Zeroizing::new([0; 32]);
