@@ -81,6 +81,7 @@ impl Stage {
 
 fn papers(stage: &mut Stage) -> Result<String> {
     let lab = Lab::new(&PARTIES)?;
+    lab.keep_in_sqlite()?; // a later scene alters what the relay holds, by SQL
     interrupt::clears(lab.dir());
     stage.lab = Some(lab);
     Ok("papers made: a root, a relay, bureaus fr and br, mission minustah".to_owned())
